@@ -1,0 +1,5 @@
+/* main.c - the deft program. */
+int main(void)
+{
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* env.h - environments with Gymnasium's contract, in C: reset with a seed, step, terminated and
+ * truncated apart. No drawing, no printing. One environment serves one thread. */
+#ifndef DEFT_ENV_H
+#define DEFT_ENV_H
+
+#include "deft/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum deft_reward_set {
+    DEFT_REWARD_EVALUATION = 0, // the weights of the simulated evaluation
+    DEFT_REWARD_PAPER,          // those printed in the paper
+} deft_reward_set;
+
+/* Zero what you do not set. */
+typedef struct deft_env_config {
+    const char *scene; // quaid: path of an MJCF; required there
+    deft_reward_set reward;
+    bool wire_reward;      // quaid: x truncated to whole cm, as on the original's wire
+    double heading_rad;    // quaid: commanded heading; distance and error relative to it
+    int32_t max_steps;     // 0: the environment's own (quaid 500, pendulum 200)
+    double velocity_noise; // quaid: uniform +- on every generalized velocity at a seeded
+                           // reset; 0: the default 0.1, negative: none
+} deft_env_config;
+
+typedef struct deft_env_spec {
+    const char *name;
+    int32_t n_obs, n_act;
+    const float *act_lo, *act_hi; // [n_act]
+    const char *const *obs_name;  // [n_obs]
+    const char *const *act_name;  // [n_act]
+    int32_t max_steps;            // truncation
+    double period_s;              // control period
+    bool previous_action_first;   // policies with n_obs + n_act inputs are fed the previous
+                                  // action, then the observation
+} deft_env_spec;
+
+/* What an episode is judged by, beyond its reward; NAN where an environment has no such thing. */
+typedef struct deft_env_metrics {
+    double distance_cm;       // along the commanded heading since reset
+    double heading_error_rad; // |yaw - heading|, this step
+    double torque;            // mean |motor torque|, this step, model units
+    double current_a;         // total motor current, this step
+} deft_env_metrics;
+
+/* Named numbers of this step for logs: see deft_env_channels. */
+typedef struct deft_env_step_result {
+    double reward;
+    bool terminated, truncated;
+    deft_env_metrics metrics;
+} deft_env_step_result;
+
+typedef struct deft_env deft_env;
+
+/* name: "quaid", "pendulum". DEFT_E_ARG for an unknown one (the text lists what there is),
+ * DEFT_E_IO, DEFT_E_FORMAT for scenes. */
+deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_env **out,
+                            deft_error *err);
+/* Another environment over the same immutable model (for other threads), its own state. */
+deft_status deft_env_clone(const deft_env *e, deft_env **out, deft_error *err);
+void deft_env_destroy(deft_env *e);
+const deft_env_spec *deft_env_get_spec(const deft_env *e);
+const char *const *deft_env_names(void); // NULL-terminated
+
+/* seed NULL: the unperturbed start. obs [n_obs]. DEFT_E_RANGE when the physics diverged. */
+deft_status deft_env_reset(deft_env *e, const uint64_t *seed, float *obs, deft_error *err);
+/* act [n_act] is clipped to [act_lo, act_hi]; a NaN is DEFT_E_RANGE. */
+deft_status deft_env_step(deft_env *e, const float *act, float *obs, deft_env_step_result *out,
+                          deft_error *err);
+
+/* Log channels: named doubles of the current step ("yaw", "servo0", "reward.speed"), for the
+ * episode log's tables. Returns their number; name and value may be NULL. */
+int32_t deft_env_channels(const deft_env *e, const char *const **name, const double **value);
+
+/* Seconds spent inside the physics library since creation. */
+double deft_env_physics_seconds(const deft_env *e);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

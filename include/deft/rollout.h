@@ -1,0 +1,89 @@
+/* rollout.h - policies in environments: episodes, jobs, statistics, logs. */
+#ifndef DEFT_ROLLOUT_H
+#define DEFT_ROLLOUT_H
+
+#include "deft/base.h"
+#include "deft/env.h"
+#include "deft/graph.h"
+#include "deft/kernels.h"
+#include "deft/model.h"
+#include "deft/policy.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Anything that can be asked for actions: an image in the runtime, or a graph that only the
+ * reference evaluator can run. One controller serves one thread. */
+typedef struct deft_controller deft_controller;
+/* image is borrowed; kernels NULL: the best of this host. */
+deft_status deft_controller_from_image(deft_bytes image, const deft_kernels *kernels,
+                                       deft_controller **out, deft_error *err);
+/* g is borrowed. State ports are paired by shape and name and fed back. */
+deft_status deft_controller_from_graph(const deft_graph *g, deft_controller **out, deft_error *err);
+deft_status deft_controller_clone(const deft_controller *c, deft_controller **out, deft_error *err);
+void deft_controller_destroy(deft_controller *c);
+int32_t deft_controller_n_obs(const deft_controller *c);
+int32_t deft_controller_n_act(const deft_controller *c);
+void deft_controller_reset(deft_controller *c);
+deft_status deft_controller_step(deft_controller *c, const float *obs, const float *applied_prev,
+                                 float *act, deft_error *err);
+/* Output of the last recurrent layer (the encoder's top h) after the step, or NULL. */
+const float *deft_controller_hidden(const deft_controller *c, int32_t *n);
+
+typedef struct deft_rollout_config {
+    int32_t episodes; // 0: 10
+    uint64_t seed;    // episode k starts from stream k of this seed
+    bool unperturbed; // every episode from the unperturbed start
+    int32_t jobs;     // threads, 0: one a core
+    const char *log;  // SQLite file to append to, NULL: none
+    /* Called from one thread at a time, after every episode and about ten times a second; a
+     * non-zero return cancels (DEFT_E_CANCELLED; what is finished is kept and reported). */
+    int (*progress)(void *user, int32_t episodes_done, int64_t steps_done);
+    void *user;
+} deft_rollout_config;
+
+typedef struct deft_stat {
+    double mean, sd, ci95; // ci95: half width, Student's t
+    int64_t n;
+} deft_stat;
+/* NAN values are left out. */
+deft_stat deft_stat_of(const double *x, int64_t n);
+/* Of the differences a[k] - b[k]. */
+deft_stat deft_stat_paired(const double *a, const double *b, int64_t n);
+
+typedef struct deft_episode {
+    double reward, distance_cm, heading_error_rad, torque, current_a; // sums and means of steps
+    double inference_us; // mean time of a controller step
+    int32_t steps;
+    bool terminated;
+} deft_episode;
+
+typedef struct deft_rollout_result {
+    int32_t n_episode;     // finished ones, in order of their number
+    deft_episode *episode; // owned; free with deft_rollout_free
+    int64_t steps;
+    double wall_seconds, physics_seconds; // physics: summed over jobs
+    deft_stat reward, distance_cm, heading_error_rad, torque, current_a;
+} deft_rollout_result;
+
+/* Runs episodes on all cores. The same seed gives the same episodes whatever jobs is. */
+deft_status deft_rollout_run(const deft_controller *c, const deft_env *env,
+                             const deft_rollout_config *cfg, deft_rollout_result *out,
+                             deft_error *err);
+void deft_rollout_free(deft_rollout_result *r);
+
+/* Recorded observations: a CSV with a header (obs0.. or any names, act0.. where recorded). */
+typedef struct deft_csv {
+    int32_t n_column, n_row;
+    const char **name;  // [n_column]
+    const double *cell; // [n_row][n_column], NAN for an empty one
+} deft_csv;
+deft_status deft_csv_read(deft_bytes bytes, const char *source, deft_arena *a, deft_csv *out,
+                          deft_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

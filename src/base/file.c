@@ -1,0 +1,109 @@
+/* file.c - whole files in, whole files out; nothing half written is ever seen. */
+#include "deft/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sha256.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static deft_status io_fail(deft_error *err, const char *path, const char *what)
+{
+    char name[256], why[128];
+    if (strerror_r(errno, why, sizeof why) != 0) why[0] = '\0';
+    return deft_fail(err, DEFT_E_IO, "%s: %s: %s", deft_escape(name, sizeof name, path, PATH_MAX),
+                     what, why);
+}
+
+static deft_status read_all(int fd, uint8_t *data, size_t size, const char *path, deft_error *err)
+{
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = read(fd, data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return io_fail(err, path, "cannot read");
+        if (n == 0) {
+            char name[256];
+            return deft_fail(err, DEFT_E_IO, "%s: shrank while being read (%zu of %zu bytes)",
+                             deft_escape(name, sizeof name, path, PATH_MAX), done, size);
+        }
+        done += (size_t)n;
+    }
+    return DEFT_OK;
+}
+
+deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, deft_bytes *out,
+                           deft_error *err)
+{
+    char name[256];
+    (void)deft_escape(name, sizeof name, path, PATH_MAX);
+    const size_t limit = max_size ? max_size : (size_t)1 << 30;
+    // O_NONBLOCK: a FIFO must not hang us before we can see that it is none of ours
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return io_fail(err, path, "cannot open");
+    struct stat st;
+    deft_status s = DEFT_OK;
+    uint8_t *data = NULL;
+    if (fstat(fd, &st) != 0) {
+        s = io_fail(err, path, "cannot stat");
+    } else if (!S_ISREG(st.st_mode)) {
+        s = deft_fail(err, DEFT_E_IO, "%s: not a regular file", name);
+    } else if (st.st_size < 0 || (uintmax_t)st.st_size > limit) {
+        s = deft_fail(err, DEFT_E_SPACE, "%s: %jd bytes, at most %zu are read", name,
+                      (intmax_t)st.st_size, limit);
+    } else {
+        data = deft_arena_alloc(a, (size_t)st.st_size + 16);
+        s = data ? read_all(fd, data, (size_t)st.st_size, path, err)
+                 : deft_fail(err, DEFT_E_SPACE, "%s: no memory for %jd bytes", name,
+                             (intmax_t)st.st_size);
+    }
+    (void)close(fd);
+    if (s == DEFT_OK) *out = (deft_bytes){data, (size_t)st.st_size};
+    return s;
+}
+
+deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err)
+{
+    char tmp[PATH_MAX];
+    const int len = snprintf(tmp, sizeof tmp, "%s.XXXXXX", path);
+    if (len < 0 || (size_t)len >= sizeof tmp)
+        return deft_fail(err, DEFT_E_ARG, "the path is too long");
+    const int fd = mkstemp(tmp);
+    if (fd < 0) return io_fail(err, path, "cannot create");
+    const uint8_t *p = data;
+    deft_status s = DEFT_OK;
+    for (size_t done = 0; s == DEFT_OK && done < size;) {
+        const ssize_t n = write(fd, p + done, size - done);
+        if (n < 0 && errno != EINTR) s = io_fail(err, path, "cannot write");
+        if (n > 0) done += (size_t)n;
+    }
+    const mode_t mask = umask(0);
+    (void)umask(mask);
+    if (s == DEFT_OK && fchmod(fd, 0666 & ~mask) != 0) s = io_fail(err, path, "cannot write");
+    if (s == DEFT_OK && fsync(fd) != 0) s = io_fail(err, path, "cannot write");
+    if (close(fd) != 0 && s == DEFT_OK) s = io_fail(err, path, "cannot write");
+    if (s == DEFT_OK && rename(tmp, path) != 0) s = io_fail(err, path, "cannot rename into place");
+    if (s != DEFT_OK) (void)unlink(tmp);
+    return s;
+}
+
+void deft_sha256(const void *data, size_t size, uint8_t out[32])
+{
+    SHA2_CTX ctx;
+    SHA256Init(&ctx);
+    SHA256Update(&ctx, data, size);
+    SHA256Final(out, &ctx);
+}
+
+void deft_hex(const uint8_t *data, size_t n, char *out)
+{
+    static const char digit[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digit[data[i] >> 4];
+        out[2 * i + 1] = digit[data[i] & 15];
+    }
+    out[2 * n] = '\0';
+}
