@@ -48,6 +48,8 @@ void *deft_arena_copy(deft_arena *a, const void *src, size_t size);
 char *deft_arena_strndup(deft_arena *a, const char *s, size_t n); // stops at NUL or n
 char *deft_arena_printf(deft_arena *a, const char *fmt, ...) DEFT_PRINTF(2, 3);
 size_t deft_arena_used(const deft_arena *a); // bytes handed out
+/* Forgets all allocations and keeps the memory for the next ones. */
+void deft_arena_reset(deft_arena *a);
 
 #define DEFT_NEW(arena, type) ((type *)deft_arena_alloc((arena), sizeof(type)))
 #define DEFT_NEW_ARRAY(arena, type, count)                                                         \

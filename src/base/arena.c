@@ -109,3 +109,23 @@ size_t deft_arena_used(const deft_arena *a)
 {
     return a->handed_out;
 }
+
+void deft_arena_reset(deft_arena *a)
+{
+    // Keep one ordinary block; what was large is rarely needed again in the same shape.
+    block *keep = NULL;
+    for (block *b = a->first, *next; b; b = next) {
+        next = b->next;
+        if (!keep && b->size == BLOCK)
+            keep = b;
+        else
+            free(b);
+    }
+    if (keep) {
+        memset(keep->data, 0, keep->used);
+        keep->used = 0;
+        keep->next = NULL;
+    }
+    a->first = keep;
+    a->handed_out = 0;
+}

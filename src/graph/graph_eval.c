@@ -1,0 +1,136 @@
+/* graph_eval.c - the reference evaluator: every node in order, plain loops. */
+#include "graph/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUN_LIMIT = 256 << 20, MAX_OUTPUTS = 64 };
+
+struct deft_graph_eval {
+    const deft_graph *g;
+    deft_arena *folded;         // results of nodes with constant operands
+    deft_arena *run;            // results of the last run
+    const deft_tensor **value;  // [n_value], NULL where not computed
+    const deft_tensor **fixed;  // [n_value] constants and folded values
+    bool *skip;                 // [n_node] folded
+    const deft_tensor **output; // [n_output]
+};
+
+deft_status deft_op_run(const deft_node *n, int32_t opset, const deft_tensor *const *in,
+                        deft_tensor *out, deft_arena *a, deft_error *err)
+{
+    op_fn *f = op_find(n->op);
+    if (!f) {
+        char name[80];
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "operator '%s' is not known",
+                         deft_escape(name, sizeof name, n->op, 256));
+    }
+    op_ctx c = {.node = n, .opset = opset, .in = in, .out = out, .arena = a, .err = err};
+    return f(&c);
+}
+
+void deft_graph_eval_destroy(deft_graph_eval *e)
+{
+    if (!e) return;
+    deft_arena_destroy(e->folded);
+    deft_arena_destroy(e->run);
+    free(e->value);
+    free(e->fixed);
+    free(e->skip);
+    free(e->output);
+    free(e);
+}
+
+/* Runs node k on e->value; results go to e->value and live in a. */
+static deft_status run_node(deft_graph_eval *e, int32_t k, deft_arena *a, deft_error *err)
+{
+    const deft_node *n = &e->g->node[k];
+    const deft_tensor **in = DEFT_NEW_ARRAY(a, const deft_tensor *, n->n_in);
+    deft_tensor *out = DEFT_NEW_ARRAY(a, deft_tensor, n->n_out);
+    deft_status s = in && out ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory");
+    for (int32_t i = 0; s == DEFT_OK && i < n->n_in; i++) {
+        in[i] = n->in[i] == -1 ? NULL : e->value[n->in[i]];
+        if (n->in[i] != -1 && !in[i])
+            s = deft_fail(err, DEFT_E_FORMAT, "input %d was not computed", (int)i);
+    }
+    if (s == DEFT_OK) s = deft_op_run(n, e->g->opset, in, out, a, err);
+    if (s != DEFT_OK) {
+        char label[256];
+        (void)deft_error_prefix(err, "%s", deft_node_label(e->g, k, label, sizeof label));
+        return s;
+    }
+    for (int32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] != -1 && out[i].data) e->value[n->out[i]] = &out[i];
+    return DEFT_OK;
+}
+
+static deft_status fold_constants(deft_graph_eval *e, deft_error *err)
+{
+    const deft_graph *g = e->g;
+    for (int32_t v = 0; v < g->n_value; v++) e->value[v] = g->value[v].constant;
+    for (int32_t k = 0; k < g->n_node; k++) {
+        const deft_node *n = &g->node[k];
+        bool constant = true;
+        for (int32_t i = 0; i < n->n_in; i++)
+            constant = constant && (n->in[i] == -1 || e->value[n->in[i]]);
+        if (!op_find(n->op)) {
+            char label[256];
+            return deft_fail(err, DEFT_E_UNSUPPORTED, "%s: this operator is not known",
+                             deft_node_label(g, k, label, sizeof label));
+        }
+        if (!constant) continue;
+        const deft_status s = run_node(e, k, e->folded, err);
+        if (s != DEFT_OK) return s;
+        e->skip[k] = true;
+    }
+    memcpy(e->fixed, e->value, (size_t)g->n_value * sizeof(const deft_tensor *));
+    return DEFT_OK;
+}
+
+deft_status deft_graph_eval_create(const deft_graph *g, deft_graph_eval **out, deft_error *err)
+{
+    *out = NULL;
+    deft_graph_eval *e = calloc(1, sizeof *e);
+    if (!e) return deft_fail(err, DEFT_E_SPACE, "no memory");
+    e->g = g;
+    e->folded = deft_arena_create(RUN_LIMIT);
+    e->value = calloc((size_t)g->n_value + 1, sizeof(const deft_tensor *));
+    e->fixed = calloc((size_t)g->n_value + 1, sizeof(const deft_tensor *));
+    e->skip = calloc((size_t)g->n_node + 1, sizeof *e->skip);
+    e->output = calloc((size_t)g->n_output + 1, sizeof(const deft_tensor *));
+    deft_status s = e->folded && e->value && e->fixed && e->skip && e->output
+                        ? fold_constants(e, err)
+                        : deft_fail(err, DEFT_E_SPACE, "no memory");
+    if (s != DEFT_OK) {
+        deft_graph_eval_destroy(e);
+        return s;
+    }
+    *out = e;
+    return DEFT_OK;
+}
+
+deft_status deft_graph_eval_run(deft_graph_eval *e, const deft_tensor *in, const deft_tensor **out,
+                                deft_error *err)
+{
+    const deft_graph *g = e->g;
+    if (!e->run) e->run = deft_arena_create(RUN_LIMIT);
+    if (!e->run) return deft_fail(err, DEFT_E_SPACE, "no memory");
+    deft_arena_reset(e->run);
+    memcpy(e->value, e->fixed, (size_t)g->n_value * sizeof(const deft_tensor *));
+    for (int32_t i = 0; i < g->n_input; i++) e->value[g->input[i].value] = &in[i];
+    for (int32_t k = 0; k < g->n_node; k++) {
+        if (e->skip[k]) continue;
+        const deft_status s = run_node(e, k, e->run, err);
+        if (s != DEFT_OK) return s;
+    }
+    for (int32_t i = 0; i < g->n_output; i++) {
+        out[i] = e->value[g->output[i].value];
+        if (!out[i]) return deft_fail(err, DEFT_E_FORMAT, "output %d was not computed", (int)i);
+    }
+    return DEFT_OK;
+}
+
+const deft_tensor *deft_graph_eval_value(const deft_graph_eval *e, int32_t value)
+{
+    return value >= 0 && value < e->g->n_value ? e->value[value] : NULL;
+}
