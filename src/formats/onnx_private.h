@@ -1,0 +1,46 @@
+/* onnx_private.h - private: what the files of the ONNX reader share. */
+#ifndef DEFT_FORMATS_ONNX_PRIVATE_H
+#define DEFT_FORMATS_ONNX_PRIVATE_H
+
+#include "deft/formats.h"
+
+#include <onnx/onnx.pb-c.h>
+
+/* Follows the wire format through the message types before anything is unpacked: protobuf-c
+ * recurses and allocates a pointer a submessage, so nesting and counts are bounded here. */
+deft_status onnx_scan(deft_bytes bytes, const ProtobufCMessageDescriptor *type, deft_error *err);
+
+/* An allocator for protobuf-c on an arena with a limit; nothing is released before the arena is. */
+ProtobufCAllocator onnx_allocator(deft_arena *a);
+
+/* Where external data may come from, and how much more of it. */
+typedef struct onnx_folder {
+    const char *path; // NULL: none is allowed
+    uint64_t left;    // bytes; many small tensors may name the same large file
+} onnx_folder;
+
+/* A tensor of the file. */
+deft_status onnx_tensor(const Onnx__TensorProto *p, onnx_folder *dir, deft_arena *a,
+                        deft_tensor *out, deft_error *err);
+/* The bytes of an external tensor: a regular file inside dir, opened component by component. */
+deft_status onnx_external(const Onnx__TensorProto *p, onnx_folder *dir, size_t size, deft_arena *a,
+                          deft_bytes *out, deft_error *err);
+/* Deft's element type of ONNX's number, 0 where there is none; 16-bit floats become float32. */
+deft_dtype onnx_dtype(int32_t type);
+float onnx_half(uint16_t h);   // IEEE binary16
+float onnx_bfloat(uint16_t h); // bfloat16
+
+/* A map from names to indices, open addressing. */
+typedef struct onnx_names {
+    deft_arena *arena;
+    int32_t *slot; // index + 1, 0 empty
+    uint32_t mask;
+    deft_value *value;
+    int32_t n, room;
+} onnx_names;
+deft_status onnx_names_init(onnx_names *m, int32_t room, deft_arena *a);
+enum { ONNX_NAME_MAX = 4096 };
+/* The index of name, added where it is new. */
+deft_status onnx_names_get(onnx_names *m, const char *name, int32_t *index, deft_error *err);
+
+#endif
