@@ -35,6 +35,12 @@ deft_status deft_onnx_read_tensor(deft_bytes bytes, deft_arena *a, deft_tensor *
  * metadata_props ("deft.contract", JSON). Bytes live in the arena. */
 deft_status deft_onnx_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err);
 
+/* Fills m->contract from the metadata of the graph that m was understood from: our own
+ * "deft.contract", then exactly as it was written (DEFT_E_MISMATCH if it does not fit), or what the
+ * exporters of legged-robot stacks write (joint names, action scale, default pose, observation
+ * terms, period), as far as it fits; what was taken or left is noted in m->assumption. */
+deft_status deft_onnx_contract(const deft_graph *g, deft_model *m, deft_error *err);
+
 /* Named tensors without a graph. */
 typedef struct deft_checkpoint {
     const char *source;

@@ -86,12 +86,13 @@ deft_status onnx_external(const Onnx__TensorProto *p, onnx_folder *dir, size_t s
         return deft_fail(err, DEFT_E_SPACE, "external data: more than 1 GiB in all");
     const int fd = open_below(dir->path, location, err);
     if (fd < 0) return err ? err->status : DEFT_E_IO;
+    const uint64_t end = offset + size;
     struct stat st;
     deft_status s = DEFT_OK;
     if (fstat(fd, &st) != 0 || st.st_size < 0 || offset > (uint64_t)st.st_size ||
         size > (uint64_t)st.st_size - offset)
         s = deft_fail(err, DEFT_E_FORMAT, "external data: bytes %llu to %llu are not in the file",
-                      (unsigned long long)offset, (unsigned long long)(offset + size));
+                      (unsigned long long)offset, (unsigned long long)end);
     uint8_t *data = s == DEFT_OK ? deft_arena_alloc(a, size) : NULL;
     if (s == DEFT_OK && !data) s = deft_fail(err, DEFT_E_SPACE, "no memory for %zu bytes", size);
     for (size_t done = 0; s == DEFT_OK && done < size;) {

@@ -83,7 +83,7 @@ static void check_policy(const char *name, float tolerance)
         CHECK(worst <= tolerance, "%s: off by %g %s", name, (double)worst, err.text);
     }
     CHECK(csv != NULL, "%s", path);
-    if (csv) fclose(csv);
+    if (csv) (void)fclose(csv);
     deft_arena_destroy(a);
 }
 
