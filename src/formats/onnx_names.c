@@ -46,3 +46,11 @@ deft_status onnx_names_get(onnx_names *m, const char *name, int32_t *index, deft
     }
     return deft_fail(err, DEFT_E_FORMAT, "the names of the values collide too often");
 }
+
+bool onnx_names_has(const onnx_names *m, const char *name)
+{
+    uint32_t i = hash_of(name) & m->mask;
+    for (int probe = 0; probe < MAX_PROBES && m->slot[i]; probe++, i = (i + 1) & m->mask)
+        if (strcmp(m->value[m->slot[i] - 1].name, name) == 0) return true;
+    return false;
+}

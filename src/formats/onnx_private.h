@@ -30,7 +30,7 @@ deft_dtype onnx_dtype(int32_t type);
 float onnx_half(uint16_t h);   // IEEE binary16
 float onnx_bfloat(uint16_t h); // bfloat16
 
-/* A map from names to indices, open addressing. */
+/* A map from names to indices (open addressing). */
 typedef struct onnx_names {
     deft_arena *arena;
     int32_t *slot; // index + 1, 0 empty
@@ -42,5 +42,35 @@ deft_status onnx_names_init(onnx_names *m, int32_t room, deft_arena *a);
 enum { ONNX_NAME_MAX = 4096 };
 /* The index of name, added where it is new. */
 deft_status onnx_names_get(onnx_names *m, const char *name, int32_t *index, deft_error *err);
+bool onnx_names_has(const onnx_names *m, const char *name);
+
+/* A graph being read. */
+typedef struct onnx_reader {
+    deft_graph *g;
+    deft_arena *a;
+    const Onnx__GraphProto *p;
+    onnx_folder dir; // for external data
+    onnx_names names;
+    /* While a branch of an If is read in place: what it produces, and what goes before those
+     * names, since another If may use them again. NULL else. */
+    onnx_names *local;
+    const char *prefix;
+    int n_if; // read so far
+    deft_error *err;
+} onnx_reader;
+
+/* "" for NULL. */
+const char *onnx_text(const char *s);
+/* The value that a node of the graph, or of the branch being read, calls `name`. */
+deft_status onnx_value_of(onnx_reader *r, const char *name, int32_t *index);
+/* Appends nodes to r->g->node, which has room for them; errors name the node. */
+deft_status onnx_read_nodes(onnx_reader *r, Onnx__NodeProto *const *node, size_t n);
+deft_status onnx_read_initializers(onnx_reader *r, Onnx__TensorProto *const *t, size_t n);
+
+/* Upper bounds of what the branches of all If nodes add. */
+void onnx_if_room(const Onnx__GraphProto *p, size_t *nodes, size_t *names);
+/* Reads in place the branch of an If whose condition follows from constants and shapes alone, as
+ * PyTorch's exporter makes for squeeze. DEFT_E_UNSUPPORTED for every other. */
+deft_status onnx_read_if(onnx_reader *r, const Onnx__NodeProto *p);
 
 #endif

@@ -6,16 +6,7 @@
 
 enum { MAX_NODES = 100000, MAX_NAMES = 1000000, IS_INPUT = -2 };
 
-typedef struct reader {
-    deft_graph *g;
-    deft_arena *a;
-    const Onnx__GraphProto *p;
-    onnx_folder dir; // for external data
-    onnx_names names;
-    deft_error *err;
-} reader;
-
-static const char *text(const char *s)
+const char *onnx_text(const char *s)
 {
     return s ? s : "";
 }
@@ -25,7 +16,7 @@ static bool default_domain(const char *d)
     return !d || !d[0] || strcmp(d, "ai.onnx") == 0;
 }
 
-static deft_status no_memory(reader *r)
+static deft_status no_memory(onnx_reader *r)
 {
     return deft_fail(r->err, DEFT_E_SPACE, "no memory for the graph");
 }
@@ -46,21 +37,28 @@ static deft_status check_model(const Onnx__ModelProto *m, deft_graph *g, deft_er
     }
     if (!g->opset)
         return deft_fail(err, DEFT_E_FORMAT, "no opset of the default domain is imported");
-    if (m->graph->n_node > MAX_NODES)
-        return deft_fail(err, DEFT_E_RANGE, "%zu nodes: at most %d are read", m->graph->n_node,
-                         MAX_NODES);
     return DEFT_OK;
 }
 
-static deft_status read_initializers(reader *r)
+deft_status onnx_value_of(onnx_reader *r, const char *name, int32_t *index)
 {
-    for (size_t i = 0; i < r->p->n_initializer; i++) {
-        const Onnx__TensorProto *t = r->p->initializer[i];
+    if (r->local) {
+        if (onnx_names_has(r->local, name))
+            name = deft_arena_printf(r->local->arena, "%s/%s", r->prefix, name);
+        if (!name) return no_memory(r);
+    }
+    return onnx_names_get(&r->names, name, index, r->err);
+}
+
+deft_status onnx_read_initializers(onnx_reader *r, Onnx__TensorProto *const *tensor, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__TensorProto *t = tensor[i];
         char name[160];
-        (void)deft_escape(name, sizeof name, text(t->name), 1024);
+        (void)deft_escape(name, sizeof name, onnx_text(t->name), 1024);
         if (!name[0]) return deft_fail(r->err, DEFT_E_FORMAT, "initializer %zu has no name", i);
         int32_t v = -1;
-        deft_status s = onnx_names_get(&r->names, t->name, &v, r->err);
+        deft_status s = onnx_value_of(r, t->name, &v);
         if (s != DEFT_OK) return s;
         deft_tensor *c = DEFT_NEW(r->a, deft_tensor);
         if (!c) return no_memory(r);
@@ -73,10 +71,10 @@ static deft_status read_initializers(reader *r)
     return DEFT_OK;
 }
 
-static deft_status read_port(reader *r, const Onnx__ValueInfoProto *info, deft_port *port)
+static deft_status read_port(onnx_reader *r, const Onnx__ValueInfoProto *info, deft_port *port)
 {
     char name[160];
-    (void)deft_escape(name, sizeof name, text(info->name), 1024);
+    (void)deft_escape(name, sizeof name, onnx_text(info->name), 1024);
     if (!name[0]) return deft_fail(r->err, DEFT_E_FORMAT, "an input or output has no name");
     const deft_status s = onnx_names_get(&r->names, info->name, &port->value, r->err);
     if (s != DEFT_OK) return s;
@@ -100,7 +98,7 @@ static deft_status read_port(reader *r, const Onnx__ValueInfoProto *info, deft_p
     return DEFT_OK;
 }
 
-static deft_status read_ports(reader *r)
+static deft_status read_ports(onnx_reader *r)
 {
     deft_graph *g = r->g;
     g->input = DEFT_NEW_ARRAY(r->a, deft_port, r->p->n_input);
@@ -128,7 +126,7 @@ static deft_status read_ports(reader *r)
 }
 
 /* A string attribute: NUL-terminated, none inside. */
-static deft_status bytes_text(reader *r, ProtobufCBinaryData b, const char **out)
+static deft_status bytes_text(onnx_reader *r, ProtobufCBinaryData b, const char **out)
 {
     if (b.len && memchr(b.data, 0, b.len))
         return deft_fail(r->err, DEFT_E_FORMAT, "a string holds a NUL");
@@ -136,7 +134,7 @@ static deft_status bytes_text(reader *r, ProtobufCBinaryData b, const char **out
     return *out ? DEFT_OK : no_memory(r);
 }
 
-static deft_status read_lists(reader *r, const Onnx__AttributeProto *p, deft_attr *a)
+static deft_status read_lists(onnx_reader *r, const Onnx__AttributeProto *p, deft_attr *a)
 {
     if (a->kind == DEFT_ATTR_INTS) {
         a->n = (int64_t)p->n_ints;
@@ -181,11 +179,11 @@ static deft_attr_kind kind_of(const Onnx__AttributeProto *p)
     }
 }
 
-static deft_status read_attr(reader *r, const Onnx__AttributeProto *p, deft_attr *a)
+static deft_status read_attr(onnx_reader *r, const Onnx__AttributeProto *p, deft_attr *a)
 {
     char name[80];
-    (void)deft_escape(name, sizeof name, text(p->name), 256);
-    a->name = deft_arena_strndup(r->a, text(p->name), 256);
+    (void)deft_escape(name, sizeof name, onnx_text(p->name), 256);
+    a->name = deft_arena_strndup(r->a, onnx_text(p->name), 256);
     a->kind = kind_of(p);
     if (!a->name) return no_memory(r);
     if (p->ref_attr_name && p->ref_attr_name[0]) a->kind = (deft_attr_kind)0;
@@ -212,21 +210,21 @@ static deft_status read_attr(reader *r, const Onnx__AttributeProto *p, deft_attr
     return DEFT_OK;
 }
 
-static deft_status read_edges(reader *r, char **names, size_t n, int32_t **out)
+static deft_status read_edges(onnx_reader *r, char **names, size_t n, int32_t **out)
 {
     int32_t *edge = DEFT_NEW_ARRAY(r->a, int32_t, n);
     if (!edge) return no_memory(r);
     for (size_t i = 0; i < n; i++) {
         edge[i] = -1;
         if (!names[i] || !names[i][0]) continue;
-        const deft_status s = onnx_names_get(&r->names, names[i], &edge[i], r->err);
+        const deft_status s = onnx_value_of(r, names[i], &edge[i]);
         if (s != DEFT_OK) return s;
     }
     *out = edge;
     return DEFT_OK;
 }
 
-static deft_status read_node(reader *r, const Onnx__NodeProto *p, deft_node *n)
+static deft_status read_node(onnx_reader *r, const Onnx__NodeProto *p, deft_node *n)
 {
     if (!default_domain(p->domain)) {
         // Gelu of ONNX Runtime's domain is the default domain's of opset 20
@@ -237,8 +235,8 @@ static deft_status read_node(reader *r, const Onnx__NodeProto *p, deft_node *n)
                              deft_escape(domain, sizeof domain, p->domain, 256));
         }
     }
-    n->name = deft_arena_strndup(r->a, text(p->name), 1024);
-    n->op = deft_arena_strndup(r->a, text(p->op_type), 256);
+    n->name = deft_arena_strndup(r->a, onnx_text(p->name), 1024);
+    n->op = deft_arena_strndup(r->a, onnx_text(p->op_type), 256);
     if (!n->name || !n->op) return no_memory(r);
     if (!n->op[0]) return deft_fail(r->err, DEFT_E_FORMAT, "the operator has no name");
     if (p->n_input > 4096 || p->n_output > 4096 || p->n_attribute > 256)
@@ -259,26 +257,26 @@ static deft_status read_node(reader *r, const Onnx__NodeProto *p, deft_node *n)
     return s;
 }
 
-static deft_status read_nodes(reader *r)
+deft_status onnx_read_nodes(onnx_reader *r, Onnx__NodeProto *const *node, size_t n)
 {
     deft_graph *g = r->g;
-    g->node = DEFT_NEW_ARRAY(r->a, deft_node, r->p->n_node);
-    if (!g->node) return no_memory(r);
-    for (size_t i = 0; i < r->p->n_node; i++) {
-        const Onnx__NodeProto *p = r->p->node[i];
-        const deft_status s = read_node(r, p, &g->node[g->n_node++]);
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__NodeProto *p = node[i];
+        const bool branches = default_domain(p->domain) && strcmp(onnx_text(p->op_type), "If") == 0;
+        const deft_status s =
+            branches && !r->local ? onnx_read_if(r, p) : read_node(r, p, &g->node[g->n_node++]);
         if (s != DEFT_OK) {
             char op[64], name[160];
             return deft_error_prefix(r->err, "node %zu '%s' (%s)", i,
-                                     deft_escape(op, sizeof op, text(p->op_type), 256),
-                                     deft_escape(name, sizeof name, text(p->name), 1024)),
+                                     deft_escape(op, sizeof op, onnx_text(p->op_type), 256),
+                                     deft_escape(name, sizeof name, onnx_text(p->name), 1024)),
                    s;
         }
     }
     return DEFT_OK;
 }
 
-static deft_status read_meta(reader *r, const Onnx__ModelProto *m)
+static deft_status read_meta(onnx_reader *r, const Onnx__ModelProto *m)
 {
     deft_graph *g = r->g;
     g->meta = DEFT_NEW_ARRAY(r->a, deft_meta, m->n_metadata_props);
@@ -286,28 +284,32 @@ static deft_status read_meta(reader *r, const Onnx__ModelProto *m)
     for (size_t i = 0; i < m->n_metadata_props; i++) {
         const Onnx__StringStringEntryProto *e = m->metadata_props[i];
         deft_meta *to = &g->meta[g->n_meta++];
-        to->key = deft_arena_strndup(r->a, text(e->key), 1024);
-        to->value = deft_arena_strndup(r->a, text(e->value), strlen(text(e->value)));
+        to->key = deft_arena_strndup(r->a, onnx_text(e->key), 1024);
+        to->value = deft_arena_strndup(r->a, onnx_text(e->value), strlen(onnx_text(e->value)));
         if (!to->key || !to->value) return no_memory(r);
     }
-    g->producer = deft_arena_printf(r->a, "%.100s%s%.100s", text(m->producer_name),
+    g->producer = deft_arena_printf(r->a, "%.100s%s%.100s", onnx_text(m->producer_name),
                                     m->producer_version && m->producer_version[0] ? " " : "",
-                                    text(m->producer_version));
+                                    onnx_text(m->producer_version));
     return g->producer ? DEFT_OK : no_memory(r);
 }
 
-static deft_status read_graph(reader *r, const Onnx__ModelProto *m)
+static deft_status read_graph(onnx_reader *r, const Onnx__ModelProto *m)
 {
     deft_status s = check_model(m, r->g, r->err);
     if (s != DEFT_OK) return s;
-    size_t names = r->p->n_initializer + r->p->n_input + r->p->n_output;
+    size_t nodes = r->p->n_node, names = r->p->n_initializer + r->p->n_input + r->p->n_output;
+    onnx_if_room(r->p, &nodes, &names);
     for (size_t i = 0; i < r->p->n_node; i++)
         names += r->p->node[i]->n_input + r->p->node[i]->n_output;
     if (names > MAX_NAMES) return deft_fail(r->err, DEFT_E_RANGE, "%zu names are too many", names);
-    if (onnx_names_init(&r->names, (int32_t)names, r->a) != DEFT_OK) return no_memory(r);
-    s = read_initializers(r);
+    if (nodes > MAX_NODES) return deft_fail(r->err, DEFT_E_RANGE, "%zu nodes are too many", nodes);
+    r->g->node = DEFT_NEW_ARRAY(r->a, deft_node, nodes);
+    if (onnx_names_init(&r->names, (int32_t)names, r->a) != DEFT_OK || !r->g->node)
+        return no_memory(r);
+    s = onnx_read_initializers(r, r->p->initializer, r->p->n_initializer);
     if (s == DEFT_OK) s = read_ports(r);
-    if (s == DEFT_OK) s = read_nodes(r);
+    if (s == DEFT_OK) s = onnx_read_nodes(r, r->p->node, r->p->n_node);
     if (s == DEFT_OK) s = read_meta(r, m);
     if (s != DEFT_OK) return s;
     r->g->value = r->names.value;
@@ -343,7 +345,7 @@ deft_status deft_onnx_read(deft_bytes bytes, const char *path, deft_arena *a, de
         g->arena = a;
         g->source = deft_arena_strndup(a, path ? path : "", PATH_MAX);
         deft_sha256(bytes.data, bytes.size, g->sha256);
-        reader r = {.g = g, .a = a, .p = m->graph, .err = err};
+        onnx_reader r = {.g = g, .a = a, .p = m->graph, .err = err};
         r.dir = (onnx_folder){path ? folder_of(path, work) : NULL, (uint64_t)1 << 30};
         s = read_graph(&r, m);
     } else {

@@ -388,6 +388,65 @@ static void test_attributes(void)
     deft_arena_destroy(a);
 }
 
+/* y = If(condition) { Relu(s) } else { Neg(s) }, s = Add(x, w), both branches with the same names.
+ */
+static void test_if(void)
+{
+    model m;
+    make(&m);
+    Onnx__GraphProto sub[2] = {ONNX__GRAPH_PROTO__INIT, ONNX__GRAPH_PROTO__INIT};
+    Onnx__NodeProto inner[2] = {ONNX__NODE_PROTO__INIT, ONNX__NODE_PROTO__INIT};
+    Onnx__NodeProto *inner_list[2][1] = {{&inner[0]}, {&inner[1]}};
+    Onnx__ValueInfoProto result = ONNX__VALUE_INFO_PROTO__INIT, *results[1] = {&result};
+    Onnx__AttributeProto at[2] = {ONNX__ATTRIBUTE_PROTO__INIT, ONNX__ATTRIBUTE_PROTO__INIT};
+    Onnx__AttributeProto *list[2] = {&at[0], &at[1]};
+    static char *in[] = {"s"}, *out[] = {"r"}, *condition[] = {"c"};
+    result.name = "r";
+    for (int i = 0; i < 2; i++) {
+        inner[i].op_type = i ? "Neg" : "Relu";
+        inner[i].n_input = inner[i].n_output = 1;
+        inner[i].input = in;
+        inner[i].output = out;
+        sub[i].n_node = sub[i].n_output = 1;
+        sub[i].node = inner_list[i];
+        sub[i].output = results;
+        at[i].name = i ? "else_branch" : "then_branch";
+        at[i].has_type = 1;
+        at[i].type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH;
+        at[i].g = &sub[i];
+    }
+    m.node[1].op_type = "If";
+    m.node[1].input = condition;
+    m.node[1].n_attribute = 2;
+    m.node[1].attribute = list;
+    Onnx__TensorProto c = ONNX__TENSOR_PROTO__INIT;
+    int32_t truth = 0;
+    c.name = "c";
+    c.has_data_type = 1;
+    c.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+    c.n_int32_data = 1;
+    c.int32_data = &truth;
+    m.initializers[1] = &c;
+    m.graph.n_initializer = 2;
+    for (; truth < 2; truth++) {
+        deft_arena *a = deft_arena_create(0);
+        deft_graph *g = NULL;
+        deft_error err = {0};
+        CHECK_OK(deft_onnx_read(pack(&m.model.base), NULL, a, &g, &err), err);
+        CHECK(g && g->n_node == 3 && strcmp(g->node[1].op, truth ? "Relu" : "Neg") == 0,
+              "%d: not the right branch", truth);
+        deft_arena_destroy(a);
+    }
+    // a condition that depends on what the input holds
+    m.graph.n_initializer = 1;
+    c.name = "d";
+    m.in1[0] = "s";
+    m.node[1].input = m.in1;
+    expect(&m, DEFT_E_UNSUPPORTED, "condition");
+    m.node[1].input = condition;
+    expect(&m, DEFT_E_UNSUPPORTED, "node 1 'If'");
+}
+
 /* Attribute in graph in node in graph ... built from the inside out. */
 static void test_nesting(void)
 {
@@ -572,6 +631,7 @@ int main(void)
     test_tensors();
     test_broken_models();
     test_attributes();
+    test_if();
     test_nesting();
     test_damage();
     test_external();
