@@ -38,7 +38,9 @@ deft_status deft_onnx_write(const deft_model *m, deft_arena *a, deft_bytes *out,
 /* Fills m->contract from the metadata of the graph that m was understood from: our own
  * "deft.contract", then exactly as it was written (DEFT_E_MISMATCH if it does not fit), or what the
  * exporters of legged-robot stacks write (joint names, action scale, default pose, observation
- * terms, period), as far as it fits; what was taken or left is noted in m->assumption. */
+ * terms, period), as far as it fits; what was taken or left is noted in m->assumption. Theirs scale
+ * actions that the graph leaves unscaled, and ours may turn inputs into the previous action: call
+ * it after deft_verify. */
 deft_status deft_onnx_contract(const deft_graph *g, deft_model *m, deft_error *err);
 
 /* Named tensors without a graph. */

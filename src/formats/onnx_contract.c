@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ITEMS = 4096, MAX_LIST = 1 << 17, MAX_NOTE = 8192 };
+enum { MAX_ITEMS = 4096, MAX_LIST = 1 << 17, MAX_NOTE = 8192, MAX_NAME = 128 };
 
 typedef struct list {
     int32_t n;
@@ -63,7 +63,7 @@ static bool number(const char *s, double *v)
     char *end = NULL;
     if (!*s) return false;
     *v = strtod(s, &end);
-    return *end == '\0' && isfinite(*v) && fabs(*v) < 1e30;
+    return *end == '\0' && isfinite(*v) && fabs(*v) < 1e9;
 }
 
 typedef struct contract_source {
@@ -109,7 +109,7 @@ static deft_status get_floats(const contract_source *s, const char *key, int32_t
 
 static const char *keep(const contract_source *s, const char *text)
 {
-    return deft_arena_strndup(s->m->arena, text, strlen(text));
+    return deft_arena_strndup(s->m->arena, text, MAX_NOTE);
 }
 
 /* --- actions --------------------------------------------------------------------------------- */
@@ -126,7 +126,8 @@ static deft_status read_joint_names(const contract_source *s, list joints)
     const char **name = DEFT_NEW_ARRAY(s->m->arena, const char *, c->n_act);
     if (!name) return no_memory(s);
     for (int32_t i = 0; i < c->n_act; i++)
-        if (!(name[i] = keep(s, joints.item[i]))) return no_memory(s);
+        if (!(name[i] = deft_arena_strndup(s->m->arena, joints.item[i], MAX_NAME)))
+            return no_memory(s);
     c->act_name = name;
     return DEFT_OK;
 }
