@@ -2,15 +2,10 @@
  * PyTorch computed, and on models made wrong in every way that is cheap to think of. */
 #include "check.h"
 
-#include "deft/formats.h"
+#include "onnx_model.h"
 
-#include <fcntl.h>
 #include <math.h>
-#include <onnx/onnx.pb-c.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { COLUMNS = 64, LINE = 8192 };
 
@@ -126,13 +121,6 @@ static void test_metadata(void)
 
 /* --- models made here ------------------------------------------------------------------------ */
 
-static deft_bytes pack(const ProtobufCMessage *m)
-{
-    static uint8_t buf[1 << 16];
-    CHECK(protobuf_c_message_get_packed_size(m) <= sizeof buf, "too large");
-    return (deft_bytes){buf, protobuf_c_message_pack(m, buf)};
-}
-
 static deft_status read_tensor(const Onnx__TensorProto *t, deft_arena *a, deft_tensor *out,
                                deft_error *err)
 {
@@ -201,81 +189,6 @@ static void test_tensors(void)
     t.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__STRING;
     CHECK(read_tensor(&t, a, &out, &err) == DEFT_E_UNSUPPORTED, "%s", err.text);
     deft_arena_destroy(a);
-}
-
-/* y = Relu(Add(x, w)), to be broken by each case. */
-typedef struct model {
-    Onnx__ModelProto model;
-    Onnx__GraphProto graph;
-    Onnx__OperatorSetIdProto opset;
-    Onnx__NodeProto node[2];
-    Onnx__ValueInfoProto x, y;
-    Onnx__TensorProto w;
-    Onnx__OperatorSetIdProto *opsets[1];
-    Onnx__NodeProto *nodes[2];
-    Onnx__ValueInfoProto *inputs[2], *outputs[1];
-    Onnx__TensorProto *initializers[2];
-    char *in0[2], *out0[1], *in1[1], *out1[1];
-    int64_t dim;
-    float value;
-} model;
-
-static void make(model *m)
-{
-    *m = (model){
-        .model = ONNX__MODEL_PROTO__INIT,
-        .graph = ONNX__GRAPH_PROTO__INIT,
-        .opset = ONNX__OPERATOR_SET_ID_PROTO__INIT,
-        .node = {ONNX__NODE_PROTO__INIT, ONNX__NODE_PROTO__INIT},
-        .x = ONNX__VALUE_INFO_PROTO__INIT,
-        .y = ONNX__VALUE_INFO_PROTO__INIT,
-        .w = ONNX__TENSOR_PROTO__INIT,
-        .in0 = {"x", "w"},
-        .out0 = {"s"},
-        .in1 = {"s"},
-        .out1 = {"y"},
-        .dim = 1,
-        .value = 2,
-    };
-    m->model.has_ir_version = 1;
-    m->model.ir_version = 8;
-    m->model.graph = &m->graph;
-    m->model.n_opset_import = 1;
-    m->model.opset_import = m->opsets;
-    m->opsets[0] = &m->opset;
-    m->opset.domain = "";
-    m->opset.has_version = 1;
-    m->opset.version = 17;
-    m->node[0].op_type = "Add";
-    m->node[0].n_input = 2;
-    m->node[0].input = m->in0;
-    m->node[0].n_output = 1;
-    m->node[0].output = m->out0;
-    m->node[1].op_type = "Relu";
-    m->node[1].n_input = 1;
-    m->node[1].input = m->in1;
-    m->node[1].n_output = 1;
-    m->node[1].output = m->out1;
-    for (int i = 0; i < 2; i++) m->nodes[i] = &m->node[i];
-    m->graph.n_node = 2;
-    m->graph.node = m->nodes;
-    m->x.name = "x";
-    m->y.name = "y";
-    m->inputs[0] = m->inputs[1] = &m->x;
-    m->outputs[0] = &m->y;
-    m->graph.n_input = m->graph.n_output = 1;
-    m->graph.input = m->inputs;
-    m->graph.output = m->outputs;
-    m->w.name = "w";
-    m->w.n_dims = 1;
-    m->w.dims = &m->dim;
-    m->w.has_data_type = 1;
-    m->w.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-    m->w.n_float_data = 1;
-    m->w.float_data = &m->value;
-    m->initializers[0] = m->initializers[1] = &m->w;
-    m->graph.n_initializer = 1;
-    m->graph.initializer = m->initializers;
 }
 
 /* Reads m; the error must be `want` and its text must hold `word`. */
@@ -507,103 +420,6 @@ static void test_damage(void)
     deft_arena_destroy(keep);
 }
 
-/* --- external data ---------------------------------------------------------------------------- */
-
-static void spill(const char *dir, const char *name, const void *data, size_t size)
-{
-    char path[512];
-    deft_error err = {0};
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
-    CHECK_OK(deft_file_write(path, data, size, &err), err);
-}
-
-/* Reads the model with w at `location`; true if that went well. */
-static bool reads(const char *dir, const char *location, const char *offset, const char *length)
-{
-    model m;
-    make(&m);
-    Onnx__StringStringEntryProto e[3];
-    Onnx__StringStringEntryProto *list[3];
-    const char *pair[3][2] = {{"location", location}, {"offset", offset}, {"length", length}};
-    for (int i = 0; i < 3; i++) {
-        onnx__string_string_entry_proto__init(&e[i]);
-        char key[16], value[128];
-        (void)snprintf(key, sizeof key, "%s", pair[i][0]);
-        (void)snprintf(value, sizeof value, "%s", pair[i][1]);
-        e[i].key = strdup(key);
-        e[i].value = strdup(value);
-        list[i] = &e[i];
-    }
-    m.w.has_data_location = 1;
-    m.w.data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
-    m.w.n_external_data = 3;
-    m.w.external_data = list;
-    m.w.n_float_data = 0;
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/model.onnx", dir);
-    deft_arena *a = deft_arena_create(0);
-    deft_graph *g = NULL;
-    deft_error err = {0};
-    bool ok = deft_onnx_read(pack(&m.model.base), path, a, &g, &err) == DEFT_OK;
-    CHECK(ok || strstr(err.text, "external data"), "%s", err.text);
-    if (ok) ok = g->n_value > 0 && *(const float *)g->value[0].constant->data == 4.5f;
-    deft_arena_destroy(a);
-    for (int i = 0; i < 3; i++) {
-        free(e[i].key);
-        free(e[i].value);
-    }
-    return ok;
-}
-
-static void test_external(void)
-{
-    char root[] = "/tmp/deft-onnx-XXXXXX", dir[64], path[128];
-    if (!mkdtemp(root)) return;
-    (void)snprintf(dir, sizeof dir, "%s/model", root);
-    CHECK(mkdir(dir, 0700) == 0, "%s", dir);
-    (void)snprintf(path, sizeof path, "%s/sub", dir);
-    CHECK(mkdir(path, 0700) == 0, "%s", path);
-    const float data[3] = {1.5f, 4.5f, 7.5f};
-    spill(dir, "w.data", data, sizeof data);
-    spill(dir, "sub/w.data", data, sizeof data);
-    spill(root, "w.data", data, sizeof data);
-    (void)snprintf(path, sizeof path, "%s/link", dir);
-    CHECK(symlink("../w.data", path) == 0, "symlink");
-    (void)snprintf(path, sizeof path, "%s/up", dir);
-    CHECK(symlink("..", path) == 0, "symlink");
-    (void)snprintf(path, sizeof path, "%s/fifo", dir);
-    CHECK(mkfifo(path, 0600) == 0, "fifo");
-
-    CHECK(reads(dir, "w.data", "4", "4"), "a good one");
-    CHECK(reads(dir, "./sub/w.data", "4", "4"), "a good one below");
-    char absolute[128];
-    (void)snprintf(absolute, sizeof absolute, "%s/w.data", dir);
-    CHECK(!reads(dir, absolute, "4", "4"), "absolute");
-    CHECK(!reads(dir, "../w.data", "4", "4"), "above");
-    CHECK(!reads(dir, "sub/../../w.data", "4", "4"), "above, hidden");
-    CHECK(!reads(dir, "link", "4", "4"), "a link");
-    CHECK(!reads(dir, "up/w.data", "4", "4"), "a linked folder");
-    CHECK(!reads(dir, "fifo", "0", "4"), "a fifo");
-    CHECK(!reads(dir, "sub", "0", "4"), "a folder");
-    CHECK(!reads(dir, "", "0", "4"), "nothing");
-    CHECK(!reads(dir, "missing", "0", "4"), "missing");
-    CHECK(!reads(dir, "w.data", "10", "4"), "beyond the end");
-    CHECK(!reads(dir, "w.data", "4", "8"), "a length that is not the shape's");
-    CHECK(!reads(dir, "w.data", "-4", "4"), "a negative offset");
-    CHECK(!reads(dir, "w.data", "99999999999999999999", "4"), "an enormous offset");
-
-    static const char *const made[] = {"model/w.data", "model/sub/w.data", "w.data",
-                                       "model/link",   "model/up",         "model/fifo"};
-    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", root, made[i]);
-        (void)unlink(path);
-    }
-    (void)snprintf(path, sizeof path, "%s/sub", dir);
-    (void)rmdir(path);
-    (void)rmdir(dir);
-    (void)rmdir(root);
-}
-
 static void test_detect(void)
 {
     char path[4096];
@@ -634,7 +450,6 @@ int main(void)
     test_if();
     test_nesting();
     test_damage();
-    test_external();
     test_detect();
     return check_report();
 }
