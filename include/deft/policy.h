@@ -31,15 +31,17 @@ typedef struct deft_policy {
     uint16_t n_act;         // action length
     uint16_t n_layer;
     uint16_t flags;
-    uint32_t saturated;    // values clipped by the contract or by number formats since reset
+    uint32_t saturated;    // values clipped by the contract or by number formats since reset,
+                           // at most UINT32_MAX
     uint32_t period_us;    // control period, 0 where unknown
     uint8_t policy_id[32]; // SHA-256 over everything that decides the result
     /* Private: offsets into image and arena. */
-    uint32_t layer_offset, contract_offset;
+    uint32_t n_output;
+    uint32_t directory, front_end, back_end, outputs, n_out_segment, selftest;
     uint32_t state_offset, state_size, value_offset, scratch_offset;
 } deft_policy;
 
-/* Arena bytes the image needs (>= 0), or a deft_status (< 0). Checks all that init checks. */
+/* Bytes of arena the image needs (> 0), or a deft_status (< 0). Checks all that init checks. */
 int32_t deft_policy_size(const void *image, size_t image_size);
 
 /* Validates the image, binds it to the arena, resets. Nothing to release.
@@ -54,7 +56,8 @@ void deft_policy_reset(deft_policy *p);
  *   applied_prev [n_act]  what was really sent to the actuators last time, in
  *                         the units of the contract; NULL: the last act
  *   act [n_act]           in the units of the contract, within its limits
- * DEFT_E_RANGE if an observation is not finite; act and state are then untouched. */
+ * DEFT_E_RANGE if an observation or applied_prev is not finite, or drives the arithmetic of the
+ * network out of the range of finite numbers; act and state are then untouched. */
 deft_status deft_policy_step(deft_policy *p, const float *obs, const float *applied_prev,
                              float *act);
 
@@ -62,6 +65,10 @@ deft_status deft_policy_step(deft_policy *p, const float *obs, const float *appl
  * *n. Valid until the next step. For tests and for comparing policies layer by layer; layers whose
  * memory was reused later in the step give NULL. */
 const float *deft_policy_layer_f32(const deft_policy *p, uint32_t index, uint32_t *n);
+
+/* Runs the image's embedded test (a few recurrent steps) and compares every bit of the actions.
+ * Leaves the policy reset. DEFT_E_MISMATCH; DEFT_E_UNSUPPORTED for an image without a test. */
+deft_status deft_policy_selftest(deft_policy *p);
 
 #ifdef __cplusplus
 }

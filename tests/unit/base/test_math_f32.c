@@ -1,6 +1,6 @@
 /* The runtime's float functions against libm in double. Strided over all floats by default;
- * "all" as argument visits every one (twelve minutes on one core; the last such run gave exp 0.94,
- * tanh 1.25, sigmoid 1.84 ulp at worst). */
+ * "all" as argument visits every one (a quarter of an hour on one core). The last such run, worst
+ * ulp: exp 0.990, tanh 1.330, sigmoid 1.967, expm1 3.325, softplus 2.811, erf 2.580, sqrt 0.5. */
 #include "base/math_f32.h"
 #include "check.h"
 

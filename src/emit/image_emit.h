@@ -1,0 +1,45 @@
+/* image_emit.h - what the files that write and read images on hosts share. */
+#ifndef DEFT_EMIT_IMAGE_EMIT_H
+#define DEFT_EMIT_IMAGE_EMIT_H
+
+#include "deft/emit.h"
+#include "image/image.h"
+
+/* Grows nothing: with data NULL it counts, then the same calls fill. Everything not written is
+ * zero. */
+typedef struct image_writer {
+    uint8_t *data;
+    size_t at;
+} image_writer;
+
+void image_put(image_writer *w, const void *bytes, size_t n);
+void image_put_u8(image_writer *w, uint32_t v);
+void image_put_u16(image_writer *w, uint32_t v);
+void image_put_u32(image_writer *w, uint32_t v);
+void image_put_f32(image_writer *w, const float *x, size_t n);
+void image_put_string(image_writer *w, const char *s); // NULL is ""
+void image_align(image_writer *w, size_t align);
+
+/* The recorded test: observations, then the actions of that many steps from a reset. */
+typedef struct image_selftest {
+    int32_t steps; // 0: none
+    float *obs, *act;
+} image_selftest;
+deft_status image_selftest_make(const deft_model *m, deft_arena *a, image_selftest *out,
+                                deft_error *err);
+
+/* As deft_image_write, with a matrix layout (DEFT_LAYOUT_...). */
+deft_status deft_image_write_as(const deft_model *m, uint8_t layout, deft_arena *a, deft_bytes *out,
+                                deft_error *err);
+
+/* Row-major to the layout and back; count: numbers of the matrix. */
+void image_matrix_to_panels(const float *rows, float *panels, size_t n_out, size_t n_in);
+void image_matrix_from_panels(const float *panels, float *rows, size_t n_out, size_t n_in);
+
+/* SHA-256 over the canonical form (docs/format.md, "policy_id") of a checked image. */
+deft_status image_policy_id(const deft_image *im, deft_arena *a, uint8_t id[32]);
+
+/* Rows of the matrices of a layer kind: 1, 3 or 4 times n_out; 0 for kinds without. */
+uint32_t image_gates(uint8_t kind);
+
+#endif

@@ -1,0 +1,246 @@
+/* image_to_model.c - an image as the canonical policy it was made from. */
+#include "emit/image_emit.h"
+
+#include <string.h>
+
+enum { HASH = 32 }; // bytes of a SHA-256
+
+typedef struct reader {
+    const deft_image *im;
+    deft_model *m;
+    deft_arena *a;
+    deft_error *err;
+    char where[160]; // the file's name, escaped
+} reader;
+
+static deft_status no_memory(const reader *r)
+{
+    return deft_fail(r->err, DEFT_E_SPACE, "%s: no memory for the policy", r->where);
+}
+
+static deft_status read_segments(const reader *r, const uint8_t *p, int32_t n, deft_segment **out)
+{
+    deft_segment *s = DEFT_NEW_ARRAY(r->a, deft_segment, n);
+    if (!s) return no_memory(r);
+    for (int32_t k = 0; k < n; k++) {
+        const deft_image_segment g = deft_image_segment_at(p, (uint32_t)k);
+        s[k] = (deft_segment){(deft_source_kind)g.kind, g.index, g.offset, g.length};
+    }
+    *out = s;
+    return DEFT_OK;
+}
+
+static float *copy(const reader *r, const float *x, size_t n)
+{
+    return deft_arena_copy(r->a, x, n * sizeof *x);
+}
+
+static deft_status read_tensors(const reader *r, const deft_image_layer *l, deft_layer *out)
+{
+    const uint32_t gates = image_gates(l->kind);
+    const size_t h = l->n_out, rows = gates ? gates * h : h;
+    const size_t count = gates ? rows * l->n_in : rows;
+    if (l->bias) out->bias = copy(r, l->bias, rows);
+    if (l->bias_h) out->bias_h = copy(r, l->bias_h, rows);
+    if (l->weight) out->weight = copy(r, l->weight, count);
+    if (l->weight_h) out->weight_h = copy(r, l->weight_h, rows * h);
+    if ((l->bias && !out->bias) || (l->bias_h && !out->bias_h) || (l->weight && !out->weight) ||
+        (l->weight_h && !out->weight_h)) {
+        return no_memory(r);
+    }
+    if (!gates || l->layout != DEFT_LAYOUT_PANELS16) return DEFT_OK;
+    image_matrix_from_panels(l->weight, out->weight, rows, l->n_in);
+    if (out->reset_before) {
+        image_matrix_from_panels(l->weight_h, out->weight_h, 2 * h, h);
+        image_matrix_from_panels(l->weight_h + 2 * h * h, out->weight_h + 2 * h * h, h, h);
+    } else if (l->weight_h) {
+        image_matrix_from_panels(l->weight_h, out->weight_h, rows, h);
+    }
+    return DEFT_OK;
+}
+
+static deft_status read_layer(const reader *r, uint32_t index, deft_layer *out)
+{
+    deft_image_layer l;
+    deft_image_layer_at(r->im->data, r->im->directory, index, &l);
+    out->kind = (deft_layer_kind)l.kind;
+    out->name = "";
+    out->n_in = l.n_in;
+    out->n_out = l.n_out;
+    out->n_segment = l.n_segment;
+    out->activation = l.activation;
+    out->epsilon = l.epsilon;
+    out->depth = l.depth;
+    out->reset_before = l.flags & DEFT_FLAG_RESET_BEFORE;
+    out->newest_first = l.flags & DEFT_FLAG_NEWEST_FIRST;
+    out->fill_first = l.flags & DEFT_FLAG_FILL_FIRST;
+    const deft_status s = read_segments(r, l.segment, l.n_segment, &out->in);
+    return s == DEFT_OK ? read_tensors(r, &l, out) : s;
+}
+
+static deft_status read_end(const reader *r, uint32_t payload, size_t n, float **const field[4])
+{
+    deft_image_end e;
+    deft_image_end_at(r->im->data + payload, &e);
+    const float *const from[4] = {e.offset, e.scale, e.lo, e.hi};
+    for (int k = 0; k < 4; k++) {
+        if (!from[k]) continue;
+        *field[k] = copy(r, from[k], n);
+        if (!*field[k]) return no_memory(r);
+    }
+    return DEFT_OK;
+}
+
+/* The strings of a payload, each ended by a zero byte; all of it must be used. */
+static deft_status read_strings(const reader *r, const uint8_t *p, uint32_t n, int32_t expected,
+                                const char ***out)
+{
+    int32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) count += p[i] == 0;
+    if (n == 0 || p[n - 1] != 0 || (expected >= 0 && count != expected)) {
+        return deft_fail(r->err, DEFT_E_FORMAT, "%s: a record of strings holds %d of them, not %d",
+                         r->where, count, expected);
+    }
+    const char *text = deft_arena_copy(r->a, p, n);
+    const char **s = DEFT_NEW_ARRAY(r->a, const char *, count);
+    if (!text || !s) return no_memory(r);
+    for (int32_t k = 0; k < count; k++) {
+        s[k] = text;
+        text += strlen(text) + 1;
+    }
+    *out = s;
+    return DEFT_OK;
+}
+
+/* NULL where all are empty, as in models that have no names. */
+static const char **or_null(const char **s, int32_t n)
+{
+    for (int32_t k = 0; k < n; k++) {
+        if (s[k][0]) return s;
+    }
+    return NULL;
+}
+
+static deft_status read_names(const reader *r, const uint8_t *p, uint32_t n)
+{
+    deft_contract *c = &r->m->contract;
+    const char **s = NULL;
+    const deft_status st = read_strings(r, p, n, 1 + 2 * (c->n_obs + c->n_act), &s);
+    if (st != DEFT_OK) return st;
+    c->name = s[0];
+    c->obs_name = or_null(s + 1, c->n_obs);
+    c->obs_unit = or_null(s + 1 + c->n_obs, c->n_obs);
+    c->act_name = or_null(s + 1 + 2 * c->n_obs, c->n_act);
+    c->act_unit = or_null(s + 1 + 2 * c->n_obs + c->n_act, c->n_act);
+    return DEFT_OK;
+}
+
+static deft_status read_notes(const reader *r, const uint8_t *p, uint32_t n)
+{
+    const char **s = NULL;
+    int32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) count += p[i] == 0;
+    const deft_status st = read_strings(r, p, n, count + count % 2, &s);
+    if (st != DEFT_OK) return st;
+    deft_meta *note = DEFT_NEW_ARRAY(r->a, deft_meta, count / 2);
+    if (!note) return no_memory(r);
+    for (int32_t k = 0; k < count / 2; k++) note[k] = (deft_meta){s[2 * k], s[2 * k + 1]};
+    r->m->contract.n_note = count / 2;
+    r->m->contract.note = note;
+    return DEFT_OK;
+}
+
+/* Records that decide nothing. */
+static deft_status read_descriptive(const reader *r, uint16_t type, const uint8_t *p, uint32_t n)
+{
+    deft_model *m = r->m;
+    const char **s = NULL;
+    deft_status st = DEFT_OK;
+    switch (type) {
+    case DEFT_RECORD_NAMES:
+        return read_names(r, p, n);
+    case DEFT_RECORD_LAYER_NAMES:
+        st = read_strings(r, p, n, m->n_layer, &s);
+        for (int32_t k = 0; st == DEFT_OK && k < m->n_layer; k++) m->layer[k].name = s[k];
+        return st;
+    case DEFT_RECORD_PROVENANCE:
+        if (n < HASH) {
+            return deft_fail(r->err, DEFT_E_FORMAT, "%s: the record of the source ends early",
+                             r->where);
+        }
+        memcpy(m->source_sha256, p, HASH);
+        st = read_strings(r, p + HASH, n - HASH, 2, &s);
+        if (st == DEFT_OK && s[0][0]) m->source = s[0];
+        return st;
+    case DEFT_RECORD_NOTES:
+        return read_notes(r, p, n);
+    case DEFT_RECORD_ASSUMPTIONS:
+        st = read_strings(r, p, n, -1, &s);
+        for (uint32_t i = 0; st == DEFT_OK && i < n; i++) m->n_assumption += p[i] == 0;
+        m->assumption = s;
+        return st;
+    default:
+        return DEFT_OK;
+    }
+}
+
+static deft_status read_model(const reader *r)
+{
+    const deft_image *im = r->im;
+    deft_model *m = r->m;
+    deft_contract *c = &m->contract;
+    c->name = "";
+    c->n_obs = im->n_obs;
+    c->n_act = im->n_act;
+    c->discrete = im->flags & DEFT_IMAGE_DISCRETE;
+    c->period_s = im->period_us / 1e6;
+    m->n_output = im->n_output;
+    m->n_layer = im->n_layer;
+    m->n_out_segment = (int32_t)im->n_out_segment;
+    m->layer = DEFT_NEW_ARRAY(r->a, deft_layer, im->n_layer);
+    if (!m->layer) return no_memory(r);
+    float **const front[4] = {&c->obs_offset, &c->obs_scale, &c->obs_lo, &c->obs_hi};
+    float **const back[4] = {&c->act_offset, &c->act_scale, &c->act_lo, &c->act_hi};
+    deft_status s = read_end(r, im->front_end, im->n_obs, front);
+    if (s == DEFT_OK) s = read_end(r, im->back_end, im->n_act, back);
+    for (uint32_t k = 0; s == DEFT_OK && k < im->n_layer; k++) s = read_layer(r, k, &m->layer[k]);
+    if (s == DEFT_OK) s = read_segments(r, im->data + im->outputs, m->n_out_segment, &m->out);
+
+    const uint8_t *payload = NULL;
+    uint32_t at = DEFT_IMAGE_HEADER, n = 0;
+    for (uint16_t type; s == DEFT_OK && (type = deft_image_next(im, &at, &payload, &n)) != 0;) {
+        s = read_descriptive(r, type, payload, n);
+    }
+    return s;
+}
+
+deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a, deft_model **out,
+                            deft_error *err)
+{
+    deft_image im;
+    reader r = {&im, NULL, a, err, ""};
+    (void)deft_escape(r.where, sizeof r.where, source ? source : "", 4096);
+    const uint8_t *data = image.data;
+    if (data && (uintptr_t)data % DEFT_IMAGE_ALIGN != 0) {
+        data = deft_arena_copy(a, data, image.size);
+        if (!data) return no_memory(&r);
+    }
+    deft_status s = deft_image_open(&im, data, image.size);
+    if (s != DEFT_OK) return deft_fail(err, s, "%s: as an image: %s", r.where, deft_status_str(s));
+    uint8_t id[32];
+    s = image_policy_id(&im, a, id);
+    if (s != DEFT_OK) return no_memory(&r);
+    if (memcmp(id, data + 32, sizeof id) != 0) {
+        return deft_fail(err, DEFT_E_FORMAT, "%s: policy_id is not that of its contents", r.where);
+    }
+    r.m = DEFT_NEW(a, deft_model);
+    if (!r.m) return no_memory(&r);
+    r.m->arena = a;
+    r.m->source = deft_arena_strndup(a, source ? source : "", 4096);
+    if (!r.m->source) return no_memory(&r);
+    s = read_model(&r);
+    if (s == DEFT_OK) s = deft_model_check(r.m, err);
+    if (s != DEFT_OK) return s;
+    *out = r.m;
+    return DEFT_OK;
+}

@@ -1,0 +1,60 @@
+/* kernels_dispatch.c - the one place that knows which CPU this is. Hosts only. */
+#include "deft/kernels.h"
+#include "kernels/kernel_set.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+extern const deft_kernels deft_kernels_avx2, deft_kernels_avx512;
+
+/* Both ask the operating system too: it must save the wide registers. */
+static int has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#elif defined(__aarch64__)
+extern const deft_kernels deft_kernels_neon;
+#endif
+
+const deft_kernels *const *deft_kernels_all(void)
+{
+#if defined(__x86_64__)
+    static const deft_kernels *const all[] = {&deft_kernels_ref, &deft_kernels_avx2,
+                                              &deft_kernels_avx512, NULL};
+    static const deft_kernels *const up_to_avx2[] = {&deft_kernels_ref, &deft_kernels_avx2, NULL};
+    static const deft_kernels *const baseline[] = {&deft_kernels_ref, NULL};
+    return has_avx512() ? all : has_avx2() ? up_to_avx2 : baseline;
+#elif defined(__aarch64__)
+    static const deft_kernels *const all[] = {&deft_kernels_ref, &deft_kernels_neon, NULL};
+    return all;
+#else
+    static const deft_kernels *const all[] = {&deft_kernels_ref, NULL};
+    return all;
+#endif
+}
+
+const deft_kernels *deft_kernels_best(void)
+{
+    const deft_kernels *const *k = deft_kernels_all();
+    while (k[1]) k++;
+    return *k;
+}
+
+const deft_kernels *deft_kernels_find(const char *name)
+{
+    for (const deft_kernels *const *k = deft_kernels_all(); *k; k++) {
+        if (strcmp((*k)->name, name) == 0) return *k;
+    }
+    return NULL;
+}
+
+const char *deft_kernels_name(const deft_kernels *k)
+{
+    return k->name;
+}

@@ -1,0 +1,210 @@
+/* kernels_simd.h - the body of the vector kernels, for SIMD_LANES floats at a time: included once
+ * by each thin file that is compiled for one instruction set. Vectors of the compiler (GNU C)
+ * instead of intrinsics, so that one text serves them all. Every lane does what kernels_ref.c and
+ * math_f32.c do, operation by operation: the bits are the same. */
+#ifndef DEFT_KERNELS_KERNELS_SIMD_H
+#define DEFT_KERNELS_KERNELS_SIMD_H
+
+#include "base/math_f32.h"
+#include "kernels/kernel_set.h"
+
+#include <string.h>
+
+enum { LANES = SIMD_LANES, PER_PANEL = DEFT_PANEL / LANES };
+
+typedef float vf __attribute__((vector_size(4 * SIMD_LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * SIMD_LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * SIMD_LANES)));
+typedef float vf_unaligned __attribute__((vector_size(4 * SIMD_LANES), aligned(4), may_alias));
+
+#define SIMD_INLINE static inline __attribute__((always_inline))
+
+SIMD_INLINE vf load(const float *p)
+{
+    return *(const vf_unaligned *)p;
+}
+
+SIMD_INLINE void store(float *p, vf v)
+{
+    *(vf_unaligned *)p = v;
+}
+
+SIMD_INLINE vf splat(float x)
+{
+    return x - (vf){0}; // x - 0 is x, also for -0
+}
+
+SIMD_INLINE vf choose(vi mask, vf yes, vf no)
+{
+    return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
+}
+
+SIMD_INLINE vf absolute(vf x)
+{
+    return (vf)((vi)x & 0x7FFFFFFF);
+}
+
+SIMD_INLINE vf exp_tail(vf r)
+{
+    vf p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    return p * r + 5.0000001201e-1f;
+}
+
+SIMD_INLINE vf exp_f32(vf x)
+{
+    const vi above = x > -104.0f, overflow = x > 88.722839f;
+    const vf in = choose(above & ~overflow, x, splat(0)); // lanes that stay in the range of int
+    const vf t = in * 1.44269504088896341f;
+    const vi k = __builtin_convertvector(t + choose(t < 0.0f, splat(-0.5f), splat(0.5f)), vi);
+    const vf fk = __builtin_convertvector(k, vf);
+    const vf r = (in - fk * 0.693359375f) - fk * -2.12194440e-4f;
+    const vf y = exp_tail(r) * (r * r) + r + 1.0f;
+    const vi k1 = (k + (vi)((vu)k >> 31)) >> 1, k2 = k - k1;
+    const vf scaled = y * (vf)((vu)(k1 + 127) << 23) * (vf)((vu)(k2 + 127) << 23);
+    const vf result = choose(overflow, splat(__builtin_inff()), choose(above, scaled, splat(0)));
+    return choose(x != x, x, result);
+}
+
+SIMD_INLINE vf expm1_f32(vf x)
+{
+    return choose(absolute(x) < 0.34657359f, exp_tail(x) * (x * x) + x, exp_f32(x) - 1.0f);
+}
+
+SIMD_INLINE vf tanh_f32(vf x)
+{
+    const vf a = absolute(x), z = x * x;
+    vf p = splat(-5.70498872745e-3f);
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const vf small = p * z * x + x;
+    const vf y = choose(a > 9.2f, splat(1.0f), 1.0f - 2.0f / (exp_f32(a + a) + 1.0f));
+    const vf big = choose(x < 0.0f, -y, y);
+    return choose(a < 0.625f, small, choose(x != x, x, big));
+}
+
+SIMD_INLINE vf sigmoid_f32(vf x)
+{
+    const vf e = exp_f32(-absolute(x)), d = 1.0f + e;
+    const vf y = e / d, lost = e - (d - 1.0f);
+    const vf result = choose(x >= 0.0f, 1.0f / d, y - y * (1.0f - y) * lost);
+    return choose(x != x, x, result);
+}
+
+SIMD_INLINE vf activate(deft_activation a, vf x)
+{
+    switch (a.kind) {
+    case DEFT_ACT_RELU:
+        return choose(x <= 0.0f, splat(0), x);
+    case DEFT_ACT_LEAKY_RELU:
+        return choose(x < 0.0f, a.alpha * x, x);
+    case DEFT_ACT_ELU:
+        return choose(x < 0.0f, a.alpha * expm1_f32(x), x);
+    case DEFT_ACT_SELU:
+        return choose(x < 0.0f, a.beta * (a.alpha * expm1_f32(x)), a.beta * x);
+    case DEFT_ACT_SILU:
+        return x * sigmoid_f32(x);
+    case DEFT_ACT_GELU_TANH:
+        return 0.5f * x * (1.0f + tanh_f32(0.797884560802865356f * (x + 0.044715f * (x * x * x))));
+    case DEFT_ACT_TANH:
+        return tanh_f32(x);
+    case DEFT_ACT_SIGMOID:
+        return sigmoid_f32(x);
+    case DEFT_ACT_SOFTSIGN:
+        return x / (1.0f + absolute(x));
+    case DEFT_ACT_CLIP:
+        return choose(x < a.alpha, splat(a.alpha), choose(x > a.beta, splat(a.beta), x));
+    default:
+        return x;
+    }
+}
+
+static void activation(deft_activation a, float *y, uint32_t n)
+{
+    if (a.kind == DEFT_ACT_NONE) return;
+    if (a.kind == DEFT_ACT_GELU || a.kind == DEFT_ACT_SOFTPLUS) { // rare, and long
+        deft_kernels_ref.activation_f32(a, y, n);
+        return;
+    }
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(y + i, activate(a, load(y + i)));
+    if (i < n) {
+        float rest[LANES] = {0};
+        memcpy(rest, y + i, (n - i) * sizeof *y);
+        store(rest, activate(a, load(rest)));
+        memcpy(y + i, rest, (n - i) * sizeof *y);
+    }
+}
+
+/* count whole panels at once: as many independent chains of additions. */
+SIMD_INLINE void panels(const float *w, const deft_matrix_f32 *m, const float *x, float *y,
+                        const uint32_t count)
+{
+    const size_t stride = (size_t)m->n_in * DEFT_PANEL;
+    vf acc[SIMD_PANELS * PER_PANEL];
+    for (uint32_t k = 0; k < count * PER_PANEL; k++) acc[k] = splat(0);
+    for (uint32_t i = 0; i < m->n_in; i++) {
+        const vf xi = splat(x[i]);
+        for (uint32_t k = 0; k < count * PER_PANEL; k++) {
+            const float *const row = w + k / PER_PANEL * stride + (size_t)i * DEFT_PANEL;
+            acc[k] += load(row + k % PER_PANEL * LANES) * xi;
+        }
+    }
+    for (uint32_t k = 0; k < count * PER_PANEL; k++) store(y + (size_t)k * LANES, acc[k]);
+}
+
+/* The narrow last panel: four columns at a time, then one by one. */
+static void last_panel(const float *w, const deft_matrix_f32 *m, const float *x, float *y,
+                       uint32_t width)
+{
+    typedef float v4 __attribute__((vector_size(16)));
+    typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+    uint32_t k = 0;
+    for (; k + 8 <= width; k += 8) {
+        v4 a = {0}, b = {0};
+        for (uint32_t i = 0; i < m->n_in; i++) {
+            const float *const row = w + (size_t)i * width + k;
+            a += *(const v4_unaligned *)row * x[i];
+            b += *(const v4_unaligned *)(row + 4) * x[i];
+        }
+        *(v4_unaligned *)(y + k) = a;
+        *(v4_unaligned *)(y + k + 4) = b;
+    }
+    for (; k + 4 <= width; k += 4) {
+        v4 a = {0};
+        for (uint32_t i = 0; i < m->n_in; i++) {
+            a += *(const v4_unaligned *)(w + (size_t)i * width + k) * x[i];
+        }
+        *(v4_unaligned *)(y + k) = a;
+    }
+    for (; k < width; k++) {
+        float a = 0;
+        for (uint32_t i = 0; i < m->n_in; i++) a += w[(size_t)i * width + k] * x[i];
+        y[k] = a;
+    }
+}
+
+static void dense_panels(const deft_matrix_f32 *m, const float *x, float *y)
+{
+    const uint32_t whole = m->n_out / DEFT_PANEL, width = m->n_out % DEFT_PANEL;
+    const size_t stride = (size_t)m->n_in * DEFT_PANEL;
+    uint32_t p = 0;
+    for (; p + SIMD_PANELS <= whole; p += SIMD_PANELS) {
+        panels(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, SIMD_PANELS);
+    }
+    for (; p + SIMD_PANELS / 2 <= whole; p += SIMD_PANELS / 2) {
+        panels(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, SIMD_PANELS / 2);
+    }
+    for (; p < whole; p++) panels(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, 1);
+    if (width) last_panel(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, width);
+    if (m->bias) {
+        for (uint32_t o = 0; o < m->n_out; o++) y[o] += m->bias[o];
+    }
+}
+
+#endif

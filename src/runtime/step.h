@@ -1,0 +1,46 @@
+/* step.h - what the files of the runtime share. */
+#ifndef DEFT_RUNTIME_STEP_H
+#define DEFT_RUNTIME_STEP_H
+
+#include "deft/policy.h"
+#include "image/image.h"
+#include "kernels/kernel_set.h"
+
+/* Flags of deft_policy. */
+enum {
+    DEFT_POLICY_DISCRETE = 1,
+    DEFT_POLICY_ODD = 2,     // which half of the state is the current one
+    DEFT_POLICY_STARTED = 4, // a step was made since the reset
+};
+
+/* One step's view of the arena. All floats. */
+typedef struct deft_step {
+    const deft_kernels *kernels;
+    const uint8_t *image;
+    uint32_t directory;
+    const float *obs;       // [n_obs] behind the front end
+    const float *prev;      // [n_act] in the units of the network
+    const uint32_t *offset; // [n_layer] of its output in `values`, or of its state
+    float *values;
+    const float *old_state;
+    float *new_state;
+    float *scratch;
+    int started;
+} deft_step;
+
+/* Floats of state a layer keeps from step to step. */
+uint32_t deft_layer_state(const deft_image_layer *l);
+/* Floats of scratch a layer needs besides gathering its inputs. */
+uint32_t deft_layer_scratch(const deft_image_layer *l);
+/* The inputs that n segments name: in place where they are one piece, else gathered in into. */
+const float *deft_step_gather(const deft_step *s, const uint8_t *segments, uint32_t n, float *into);
+/* Executes layer `index`. */
+void deft_step_layer(const deft_step *s, uint32_t index);
+
+/* Front end: n_obs values to x; returns how many were clipped. Back end likewise: the network's y
+ * to actions; and the previous action back into the network's units. */
+uint32_t deft_front_end(const uint8_t *payload, const float *obs, float *x, uint32_t n);
+uint32_t deft_back_end(const uint8_t *payload, const float *y, float *act, uint32_t n);
+void deft_back_end_inverse(const uint8_t *payload, const float *act, float *prev, uint32_t n);
+
+#endif
