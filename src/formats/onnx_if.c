@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MAX_IFS = 64 };
+enum { MAX_IFS = 64, MAX_NODES = 1000 };
 
 static const Onnx__GraphProto *branch_of(const Onnx__NodeProto *p, const char *name)
 {
@@ -65,24 +65,57 @@ static void keep_seen(deft_graph *g, const uint8_t *seen)
     g->n_node = n;
 }
 
-/* Zeros of the declared shapes; what is open is 1, and what was not seen a scalar. */
+/* Zeros of the declared shapes, 1 where they are open, for inputs that were seen. */
 static deft_status make_inputs(const deft_graph *g, const uint8_t *seen, deft_arena *a,
-                               deft_tensor *in)
+                               const deft_tensor **value)
 {
     for (int32_t i = 0; i < g->n_input; i++) {
         deft_port p = g->input[i];
-        if (!seen[p.value]) p = (deft_port){.dtype = DEFT_F32};
+        if (!seen[p.value]) continue;
         if (p.rank < 0 || !p.dtype) return DEFT_E_UNSUPPORTED;
-        int64_t count = 1;
-        for (int32_t k = 0; k < p.rank; k++) {
+        for (int32_t k = 0; k < p.rank; k++)
             if (p.dim[k] < 0) p.dim[k] = 1;
-            count *= p.dim[k];
-            if (p.dim[k] > 1 << 24 || count > 1 << 24) return DEFT_E_RANGE;
-        }
-        const deft_status s = deft_tensor_init(&in[i], p.dtype, p.rank, p.dim, a);
+        deft_tensor *t = DEFT_NEW(a, deft_tensor);
+        if (!t) return DEFT_E_SPACE;
+        const deft_status s = deft_tensor_init(t, p.dtype, p.rank, p.dim, a);
         if (s != DEFT_OK) return s;
+        value[p.value] = t;
     }
     return DEFT_OK;
+}
+
+static deft_status run_node(const deft_graph *g, int32_t k, deft_arena *a,
+                            const deft_tensor **value)
+{
+    const deft_node *n = &g->node[k];
+    const deft_tensor **in = DEFT_NEW_ARRAY(a, const deft_tensor *, n->n_in);
+    deft_tensor *out = DEFT_NEW_ARRAY(a, deft_tensor, n->n_out);
+    if (!in || !out) return DEFT_E_SPACE;
+    for (int32_t i = 0; i < n->n_in; i++) {
+        in[i] = n->in[i] == -1 ? NULL : value[n->in[i]];
+        if (n->in[i] != -1 && !in[i]) return DEFT_E_FORMAT;
+    }
+    const deft_status s = deft_op_run(n, g->opset, in, out, a, NULL);
+    for (int32_t i = 0; s == DEFT_OK && i < n->n_out; i++)
+        if (n->out[i] != -1 && out[i].data) value[n->out[i]] = &out[i];
+    return s;
+}
+
+/* The nodes of g in order. Small memory keeps the time of shapes made to be huge small too. */
+static deft_status run(const deft_graph *g, const uint8_t *seen, int32_t condition,
+                       const deft_tensor **value, bool *out)
+{
+    if (g->n_node > MAX_NODES) return DEFT_E_RANGE;
+    deft_arena *a = deft_arena_create((size_t)4 << 20);
+    if (!a) return DEFT_E_SPACE;
+    for (int32_t v = 0; v < g->n_value; v++) value[v] = g->value[v].constant;
+    deft_status s = make_inputs(g, seen, a, value);
+    for (int32_t k = 0; s == DEFT_OK && k < g->n_node; k++) s = run_node(g, k, a, value);
+    const deft_tensor *y = value[condition];
+    if (s == DEFT_OK && (!y || y->dtype != DEFT_BOOL || y->count != 1)) s = DEFT_E_FORMAT;
+    if (s == DEFT_OK) *out = ((const uint8_t *)y->data)[0] != 0;
+    deft_arena_destroy(a);
+    return s;
 }
 
 /* The condition, from the nodes read so far. */
@@ -97,24 +130,15 @@ static deft_status evaluate(const onnx_reader *r, int32_t condition, deft_arena 
     g.n_output = 1;
     uint8_t *seen = deft_arena_alloc(work, (size_t)g.n_value);
     int32_t *stack = DEFT_NEW_ARRAY(work, int32_t, g.n_value);
-    deft_tensor *in = DEFT_NEW_ARRAY(work, deft_tensor, g.n_input);
-    if (!g.value || !seen || !stack || !in) return DEFT_E_SPACE;
-    deft_status s = deft_graph_finish(&g, NULL);
-    if (s == DEFT_OK && !flood(&g, condition, false, seen, stack)) s = DEFT_E_UNSUPPORTED;
+    const deft_tensor **value = DEFT_NEW_ARRAY(work, const deft_tensor *, g.n_value);
+    if (!g.value || !seen || !stack || !value) return DEFT_E_SPACE;
+    const deft_status s = deft_graph_finish(&g, NULL);
     if (s != DEFT_OK) return s;
+    if (!flood(&g, condition, false, seen, stack)) return DEFT_E_UNSUPPORTED;
     memset(seen, 0, (size_t)g.n_value);
     (void)flood(&g, condition, true, seen, stack);
     keep_seen(&g, seen);
-    s = deft_graph_finish(&g, NULL); // producers of the nodes that are left
-    if (s == DEFT_OK) s = make_inputs(&g, seen, work, in);
-    deft_graph_eval *e = NULL;
-    const deft_tensor *y = NULL;
-    if (s == DEFT_OK) s = deft_graph_eval_create(&g, &e, NULL);
-    if (s == DEFT_OK) s = deft_graph_eval_run(e, in, &y, NULL);
-    if (s == DEFT_OK && (!y || y->dtype != DEFT_BOOL || y->count != 1)) s = DEFT_E_FORMAT;
-    if (s == DEFT_OK) *out = ((const uint8_t *)y->data)[0] != 0;
-    deft_graph_eval_destroy(e);
-    return s;
+    return run(&g, seen, condition, value, out);
 }
 
 /* Names that the branch makes. */

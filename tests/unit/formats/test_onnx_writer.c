@@ -56,7 +56,7 @@ static double activate(deft_activation f, double x)
     case DEFT_ACT_CLIP:
         return fmin(fmax(x, a), b);
     }
-    return NAN;
+    return nan("");
 }
 
 static double row(const float *w, const float *bias, const double *x, int i, int n)
@@ -343,7 +343,7 @@ static double compare(const deft_model *m, const deft_graph *g, const char *name
         CHECK_OK(deft_tensor_init(&in[i], DEFT_F32, g->input[i].rank, g->input[i].dim, a), err);
     deft_graph_eval *e = NULL;
     CHECK_OK(deft_graph_eval_create(g, &e, &err), err);
-    double worst = e ? 0 : INFINITY;
+    double worst = e ? 0 : HUGE_VAL;
     for (int t = 0; e && t < STEPS; t++) {
         for (int i = 0; i < m->contract.n_obs; i++)
             obs[t][i] = ((float *)in[0].data)[i] = (float)deft_rng_normal(&rng);
