@@ -48,7 +48,7 @@ static deft_status read_tensors(const reader *r, const deft_image_layer *l, deft
         (l->weight_h && !out->weight_h)) {
         return no_memory(r);
     }
-    if (!gates || l->layout != DEFT_LAYOUT_PANELS16) return DEFT_OK;
+    if (!gates || l->layout != DEFT_LAYOUT_PANELS128) return DEFT_OK;
     image_matrix_from_panels(l->weight, out->weight, rows, l->n_in);
     if (out->reset_before) {
         image_matrix_from_panels(l->weight_h, out->weight_h, 2 * h, h);

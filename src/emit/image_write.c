@@ -95,7 +95,7 @@ static uint32_t flags_of(const deft_layer *l)
 
 static void put_matrix(image_writer *w, const job *j, const float *rows, size_t n_out, size_t n_in)
 {
-    if (j->layout == DEFT_LAYOUT_PANELS16 && w->data) {
+    if (j->layout == DEFT_LAYOUT_PANELS128 && w->data) {
         image_matrix_to_panels(rows, j->tmp, n_out, n_in);
         rows = j->tmp;
     }
@@ -107,7 +107,7 @@ static void put_tensors(image_writer *w, const job *j, const deft_layer *l, uint
     const uint32_t gates = image_gates((uint8_t)l->kind);
     const size_t h = (size_t)l->n_out, n_in = (size_t)l->n_in, rows = gates ? gates * h : h;
     const size_t align =
-        j->layout == DEFT_LAYOUT_PANELS16 ? DEFT_IMAGE_PANEL_ALIGN : DEFT_IMAGE_ALIGN;
+        j->layout == DEFT_LAYOUT_PANELS128 ? DEFT_IMAGE_PANEL_ALIGN : DEFT_IMAGE_ALIGN;
     if (flags & DEFT_FLAG_BIAS) {
         image_align(w, DEFT_IMAGE_ALIGN);
         image_put_f32(w, l->bias, rows);
@@ -340,5 +340,5 @@ deft_status deft_image_write_as(const deft_model *m, uint8_t layout, deft_arena 
 
 deft_status deft_image_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err)
 {
-    return deft_image_write_as(m, DEFT_LAYOUT_PANELS16, a, out, err);
+    return deft_image_write_as(m, DEFT_LAYOUT_PANELS128, a, out, err);
 }

@@ -15,7 +15,7 @@ enum {
     DEFT_IMAGE_RECORD = 16,      // bytes of a record header
     DEFT_IMAGE_ALIGN = 16,       // of the image, of records and of tensors
     DEFT_IMAGE_PANEL_ALIGN = 64, // of matrices in panels, within the file
-    DEFT_IMAGE_PANEL = 16,       // rows of a panel
+    DEFT_IMAGE_PANEL = 128,      // rows of a panel
     DEFT_IMAGE_DESCRIPTOR = 32,  // bytes of a layer before its segments
     DEFT_IMAGE_MAX_LAYERS = 4096,
     DEFT_IMAGE_DISCRETE = 1, // header flag
@@ -52,9 +52,9 @@ enum {
     DEFT_IMAGE_HISTORY,
 };
 enum { DEFT_IMAGE_OBS = 1, DEFT_IMAGE_PREV, DEFT_IMAGE_VALUE, DEFT_IMAGE_STATE };
-enum { DEFT_NUMBER_NONE = 0, DEFT_NUMBER_F32 };      // of numbers
-enum { DEFT_LAYOUT_ROWS = 0, DEFT_LAYOUT_PANELS16 }; // of matrices
-enum {                                               // flags of a layer
+enum { DEFT_NUMBER_NONE = 0, DEFT_NUMBER_F32 };       // of numbers
+enum { DEFT_LAYOUT_ROWS = 0, DEFT_LAYOUT_PANELS128 }; // of matrices
+enum {                                                // flags of a layer
     DEFT_FLAG_BIAS = 1,
     DEFT_FLAG_BIAS_H = 2,
     DEFT_FLAG_WEIGHT = 4,

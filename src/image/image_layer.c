@@ -72,7 +72,7 @@ uint64_t deft_image_layer_view(const uint8_t *p, uint32_t offset, uint64_t limit
     const uint32_t gates = gates_of(out->kind), n_out = out->n_out;
     const uint64_t rows = gates ? (uint64_t)gates * n_out : n_out;
     const uint32_t align =
-        out->layout == DEFT_LAYOUT_PANELS16 ? DEFT_IMAGE_PANEL_ALIGN : DEFT_IMAGE_ALIGN;
+        out->layout == DEFT_LAYOUT_PANELS128 ? DEFT_IMAGE_PANEL_ALIGN : DEFT_IMAGE_ALIGN;
     uint64_t bias = 0, bias_h = 0, weight = 0, weight_h = 0;
     if (out->flags & DEFT_FLAG_BIAS) bias = place(offset, &at, rows, DEFT_IMAGE_ALIGN);
     if (out->flags & DEFT_FLAG_BIAS_H) bias_h = place(offset, &at, rows, DEFT_IMAGE_ALIGN);
@@ -167,7 +167,7 @@ deft_status deft_image_layer_check(const uint8_t *p, uint32_t offset, uint32_t l
     if (p[0] > DEFT_IMAGE_HISTORY) return DEFT_E_VERSION;
     const int has_matrix = gates_of(p[0]) != 0;
     if (p[2] > DEFT_NUMBER_F32 || p[4] > DEFT_NUMBER_F32) return DEFT_E_VERSION;
-    if (p[3] > DEFT_LAYOUT_PANELS16) return DEFT_E_LAYOUT;
+    if (p[3] > DEFT_LAYOUT_PANELS128) return DEFT_E_LAYOUT;
     if (deft_image_layer_view(p, offset, length, &l) != length) return DEFT_E_FORMAT;
 
     const uint8_t format = l.weight || l.bias ? DEFT_NUMBER_F32 : DEFT_NUMBER_NONE;

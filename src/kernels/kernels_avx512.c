@@ -1,12 +1,12 @@
 /* kernels_avx512.c - for x86-64 with AVX-512 F, BW, DQ and VL. Empty elsewhere. */
 #if defined(__AVX512F__)
 #define SIMD_LANES  16
-#define SIMD_PANELS 8
+#define SIMD_CHAINS 8
 #include "kernels/kernels_simd.h"
 
 extern const deft_kernels deft_kernels_avx512;
 const deft_kernels deft_kernels_avx512 = {"avx512", deft_dense_rows_f32_ref, dense_panels,
-                                          activation};
+                                          activation, gru};
 #else
 typedef int deft_kernels_avx512_is_elsewhere;
 #endif

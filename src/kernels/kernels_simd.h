@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { LANES = SIMD_LANES, PER_PANEL = DEFT_PANEL / LANES };
+enum { LANES = SIMD_LANES };
 
 typedef float vf __attribute__((vector_size(4 * SIMD_LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * SIMD_LANES)));
@@ -54,18 +54,23 @@ SIMD_INLINE vf exp_tail(vf r)
     return p * r + 5.0000001201e-1f;
 }
 
-SIMD_INLINE vf exp_f32(vf x)
+/* exp for lanes above -104 and at most 88.722839 */
+SIMD_INLINE vf exp_in_range(vf in)
 {
-    const vi above = x > -104.0f, overflow = x > 88.722839f;
-    const vf in = choose(above & ~overflow, x, splat(0)); // lanes that stay in the range of int
     const vf t = in * 1.44269504088896341f;
     const vi k = __builtin_convertvector(t + choose(t < 0.0f, splat(-0.5f), splat(0.5f)), vi);
     const vf fk = __builtin_convertvector(k, vf);
     const vf r = (in - fk * 0.693359375f) - fk * -2.12194440e-4f;
     const vf y = exp_tail(r) * (r * r) + r + 1.0f;
     const vi k1 = (k + (vi)((vu)k >> 31)) >> 1, k2 = k - k1;
-    const vf scaled = y * (vf)((vu)(k1 + 127) << 23) * (vf)((vu)(k2 + 127) << 23);
-    const vf result = choose(overflow, splat(__builtin_inff()), choose(above, scaled, splat(0)));
+    return y * (vf)((vu)(k1 + 127) << 23) * (vf)((vu)(k2 + 127) << 23);
+}
+
+SIMD_INLINE vf exp_f32(vf x)
+{
+    const vi above = x > -104.0f, overflow = x > 88.722839f;
+    const vf y = exp_in_range(choose(above & ~overflow, x, splat(0)));
+    const vf result = choose(overflow, splat(__builtin_inff()), choose(above, y, splat(0)));
     return choose(x != x, x, result);
 }
 
@@ -83,16 +88,21 @@ SIMD_INLINE vf tanh_f32(vf x)
     p = p * z + 1.33314422036e-1f;
     p = p * z - 3.33332819422e-1f;
     const vf small = p * z * x + x;
-    const vf y = choose(a > 9.2f, splat(1.0f), 1.0f - 2.0f / (exp_f32(a + a) + 1.0f));
+    const vi flat = a > 9.2f;
+    const vf e = exp_in_range(choose(a <= 9.2f, a + a, splat(0)));
+    const vf y = choose(flat, splat(1.0f), 1.0f - 2.0f / (e + 1.0f));
     const vf big = choose(x < 0.0f, -y, y);
     return choose(a < 0.625f, small, choose(x != x, x, big));
 }
 
 SIMD_INLINE vf sigmoid_f32(vf x)
 {
-    const vf e = exp_f32(-absolute(x)), d = 1.0f + e;
-    const vf y = e / d, lost = e - (d - 1.0f);
-    const vf result = choose(x >= 0.0f, 1.0f / d, y - y * (1.0f - y) * lost);
+    const vf a = -absolute(x);
+    const vi above = a > -104.0f;
+    const vf e = choose(above, exp_in_range(choose(above, a, splat(0))), splat(0)), d = 1.0f + e;
+    const vi positive = x >= 0.0f;
+    const vf y = choose(positive, splat(1.0f), e) / d, lost = e - (d - 1.0f);
+    const vf result = choose(positive, y, y - y * (1.0f - y) * lost);
     return choose(x != x, x, result);
 }
 
@@ -141,70 +151,97 @@ static void activation(deft_activation a, float *y, uint32_t n)
     }
 }
 
-/* count whole panels at once: as many independent chains of additions. */
-SIMD_INLINE void panels(const float *w, const deft_matrix_f32 *m, const float *x, float *y,
-                        const uint32_t count)
+SIMD_INLINE vf gru_unit(vf xr, vf xz, vf xn, const vf gate_h[3], vf h)
 {
-    const size_t stride = (size_t)m->n_in * DEFT_PANEL;
-    vf acc[SIMD_PANELS * PER_PANEL];
-    for (uint32_t k = 0; k < count * PER_PANEL; k++) acc[k] = splat(0);
-    for (uint32_t i = 0; i < m->n_in; i++) {
-        const vf xi = splat(x[i]);
-        for (uint32_t k = 0; k < count * PER_PANEL; k++) {
-            const float *const row = w + k / PER_PANEL * stride + (size_t)i * DEFT_PANEL;
-            acc[k] += load(row + k % PER_PANEL * LANES) * xi;
-        }
-    }
-    for (uint32_t k = 0; k < count * PER_PANEL; k++) store(y + (size_t)k * LANES, acc[k]);
+    const vf r = sigmoid_f32(xr + gate_h[0]), z = sigmoid_f32(xz + gate_h[1]);
+    const vf c = tanh_f32(xn + r * gate_h[2]);
+    return c + z * (h - c);
 }
 
-/* The narrow last panel: four columns at a time, then one by one. */
-static void last_panel(const float *w, const deft_matrix_f32 *m, const float *x, float *y,
-                       uint32_t width)
+static void gru(const deft_gru_f32 *g, const float *h, float *h_new)
+{
+    const size_t n = g->n;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vf gate_h[3] = {load(g->h + i), load(g->h + n + i), load(g->h + 2 * n + i)};
+        store(h_new + i, gru_unit(load(g->x + i), load(g->x + n + i), load(g->x + 2 * n + i),
+                                  gate_h, load(h + i)));
+    }
+    if (i == n) return;
+    float last[8][LANES] = {{0}};
+    for (size_t k = 0; k < 3; k++) {
+        memcpy(last[k], g->x + k * n + i, (n - i) * sizeof(float));
+        memcpy(last[3 + k], g->h + k * n + i, (n - i) * sizeof(float));
+    }
+    memcpy(last[6], h + i, (n - i) * sizeof(float));
+    const vf gate_h[3] = {load(last[3]), load(last[4]), load(last[5])};
+    store(last[7], gru_unit(load(last[0]), load(last[1]), load(last[2]), gate_h, load(last[6])));
+    memcpy(h_new + i, last[7], (n - i) * sizeof(float));
+}
+
+/* count vectors of rows at once: as many independent chains of additions. stride: floats from one
+ * column to the next. */
+SIMD_INLINE void columns(const float *w, size_t stride, const deft_matrix_f32 *m, const float *x,
+                         float *y, const uint32_t count)
+{
+    vf acc[SIMD_CHAINS];
+    for (uint32_t k = 0; k < count; k++) acc[k] = splat(0);
+    for (uint32_t i = 0; i < m->n_in; i++, w += stride) {
+        const vf xi = splat(x[i]);
+        for (uint32_t k = 0; k < count; k++) acc[k] += load(w + (size_t)k * LANES) * xi;
+    }
+    for (uint32_t k = 0; k < count; k++) store(y + (size_t)k * LANES, acc[k]);
+}
+
+/* The rows of a panel that fill no vector: four at a time, then one by one. */
+static void last_rows(const float *w, size_t stride, const deft_matrix_f32 *m, const float *x,
+                      float *y, uint32_t rows)
 {
     typedef float v4 __attribute__((vector_size(16)));
     typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
     uint32_t k = 0;
-    for (; k + 8 <= width; k += 8) {
+    for (; k + 8 <= rows; k += 8) {
         v4 a = {0}, b = {0};
         for (uint32_t i = 0; i < m->n_in; i++) {
-            const float *const row = w + (size_t)i * width + k;
-            a += *(const v4_unaligned *)row * x[i];
-            b += *(const v4_unaligned *)(row + 4) * x[i];
+            const float *const column = w + i * stride + k;
+            a += *(const v4_unaligned *)column * x[i];
+            b += *(const v4_unaligned *)(column + 4) * x[i];
         }
         *(v4_unaligned *)(y + k) = a;
         *(v4_unaligned *)(y + k + 4) = b;
     }
-    for (; k + 4 <= width; k += 4) {
+    for (; k + 4 <= rows; k += 4) {
         v4 a = {0};
         for (uint32_t i = 0; i < m->n_in; i++) {
-            a += *(const v4_unaligned *)(w + (size_t)i * width + k) * x[i];
+            a += *(const v4_unaligned *)(w + i * stride + k) * x[i];
         }
         *(v4_unaligned *)(y + k) = a;
     }
-    for (; k < width; k++) {
+    for (; k < rows; k++) {
         float a = 0;
-        for (uint32_t i = 0; i < m->n_in; i++) a += w[(size_t)i * width + k] * x[i];
+        for (uint32_t i = 0; i < m->n_in; i++) a += w[i * stride + k] * x[i];
         y[k] = a;
     }
 }
 
 static void dense_panels(const deft_matrix_f32 *m, const float *x, float *y)
 {
-    const uint32_t whole = m->n_out / DEFT_PANEL, width = m->n_out % DEFT_PANEL;
-    const size_t stride = (size_t)m->n_in * DEFT_PANEL;
-    uint32_t p = 0;
-    for (; p + SIMD_PANELS <= whole; p += SIMD_PANELS) {
-        panels(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, SIMD_PANELS);
+    const float *w = m->weight;
+    for (uint32_t o = 0, width; o < m->n_out; o += width) {
+        const uint32_t left = m->n_out - o;
+        width = left < DEFT_PANEL ? left : DEFT_PANEL;
+        uint32_t k = 0;
+        for (; k + SIMD_CHAINS * LANES <= width; k += SIMD_CHAINS * LANES) {
+            columns(w + k, width, m, x, y + o + k, SIMD_CHAINS);
+        }
+        for (; k + SIMD_CHAINS / 2 * LANES <= width; k += SIMD_CHAINS / 2 * LANES) {
+            columns(w + k, width, m, x, y + o + k, SIMD_CHAINS / 2);
+        }
+        for (; k + LANES <= width; k += LANES) columns(w + k, width, m, x, y + o + k, 1);
+        if (k < width) last_rows(w + k, width, m, x, y + o + k, width - k);
+        w += (size_t)width * m->n_in;
     }
-    for (; p + SIMD_PANELS / 2 <= whole; p += SIMD_PANELS / 2) {
-        panels(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, SIMD_PANELS / 2);
-    }
-    for (; p < whole; p++) panels(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, 1);
-    if (width) last_panel(m->weight + p * stride, m, x, y + (size_t)p * DEFT_PANEL, width);
-    if (m->bias) {
-        for (uint32_t o = 0; o < m->n_out; o++) y[o] += m->bias[o];
-    }
+    for (uint32_t o = 0; m->bias && o < m->n_out; o++) y[o] += m->bias[o];
 }
 
 #endif

@@ -55,11 +55,11 @@ const float *deft_step_gather(const deft_step *s, const uint8_t *segments, uint3
     return into;
 }
 
-/* Rows first_row.. of a matrix of a layer; both layouts keep whole matrices apart. */
+/* Both layouts keep whole matrices apart. */
 static void dense(const deft_step *s, const deft_image_layer *l, deft_matrix_f32 m, const float *x,
                   float *y)
 {
-    if (l->layout == DEFT_LAYOUT_PANELS16) {
+    if (l->layout == DEFT_LAYOUT_PANELS128) {
         s->kernels->dense_panels_f32(&m, x, y);
     } else {
         s->kernels->dense_rows_f32(&m, x, y);
@@ -86,22 +86,30 @@ static void gru(const deft_step *s, const deft_image_layer *l, const float *x, c
 {
     const uint32_t n = l->n_out;
     float *const gx = s->scratch, *const gh = gx + 3 * (size_t)n;
+    deft_gru_f32 g;
+    g.x = gx;
+    g.h = gh;
+    g.n = n;
+    dense(s, l, matrix(l->weight, l->bias, l->n_in, 3 * n), x, gx);
+    dense(s, l, matrix(l->weight_h, l->bias_h, n, 3 * n), h, gh);
+    s->kernels->gru_f32(&g, h, h_new);
+}
+
+/* The reset gate scales h before the matrix product of the third gate. */
+static void gru_reset_before(const deft_step *s, const deft_image_layer *l, const float *x,
+                             const float *h, float *h_new)
+{
+    const uint32_t n = l->n_out;
+    float *const gx = s->scratch, *const gh = gx + 3 * (size_t)n;
     float *const r = gx, *const z = gx + n, *const c = gx + 2 * (size_t)n;
     float *const hn = gh + 2 * (size_t)n;
+    const float *const bias_n = l->bias_h ? l->bias_h + 2 * (size_t)n : NULL;
     dense(s, l, matrix(l->weight, l->bias, l->n_in, 3 * n), x, gx);
-    if (l->flags & DEFT_FLAG_RESET_BEFORE) {
-        dense(s, l, matrix(l->weight_h, l->bias_h, n, 2 * n), h, gh);
-        add_to(gx, gh, 2 * n);
-        s->kernels->activation_f32(sigmoid, gx, 2 * n);
-        for (uint32_t i = 0; i < n; i++) gh[i] = r[i] * h[i];
-        const float *const bias = l->bias_h ? l->bias_h + 2 * (size_t)n : NULL;
-        dense(s, l, matrix(l->weight_h + 2 * (size_t)n * n, bias, n, n), gh, hn);
-    } else {
-        dense(s, l, matrix(l->weight_h, l->bias_h, n, 3 * n), h, gh);
-        add_to(gx, gh, 2 * n);
-        s->kernels->activation_f32(sigmoid, gx, 2 * n);
-        for (uint32_t i = 0; i < n; i++) hn[i] = r[i] * hn[i];
-    }
+    dense(s, l, matrix(l->weight_h, l->bias_h, n, 2 * n), h, gh);
+    add_to(gx, gh, 2 * n);
+    s->kernels->activation_f32(sigmoid, gx, 2 * n);
+    for (uint32_t i = 0; i < n; i++) gh[i] = r[i] * h[i];
+    dense(s, l, matrix(l->weight_h + 2 * (size_t)n * n, bias_n, n, n), gh, hn);
     add_to(c, hn, n);
     s->kernels->activation_f32(tanh_, c, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = c[i] + z[i] * (h[i] - c[i]);
@@ -201,7 +209,11 @@ void deft_step_layer(const deft_step *s, uint32_t index)
         deft_step_gather(s, l.segment, l.n_segment, s->scratch + deft_layer_scratch(&l));
     switch (l.kind) {
     case DEFT_IMAGE_GRU:
-        gru(s, &l, x, s->old_state + at, s->new_state + at);
+        if (l.flags & DEFT_FLAG_RESET_BEFORE) {
+            gru_reset_before(s, &l, x, s->old_state + at, s->new_state + at);
+        } else {
+            gru(s, &l, x, s->old_state + at, s->new_state + at);
+        }
         return;
     case DEFT_IMAGE_LSTM:
         lstm(s, &l, x, s->old_state + at, s->new_state + at);

@@ -125,12 +125,12 @@ void deft_policy_reset(deft_policy *p)
     memset((uint8_t *)p->cfg.arena + p->state_offset, 0, p->value_offset - p->state_offset);
 }
 
+/* Without branches, so that compilers make vectors of it. */
 static int all_finite(const float *x, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        if (!(x[i] >= -FLT_MAX && x[i] <= FLT_MAX)) return 0;
-    }
-    return 1;
+    int bad = 0;
+    for (uint32_t i = 0; i < n; i++) bad |= !(x[i] >= -FLT_MAX) | !(x[i] <= FLT_MAX);
+    return !bad;
 }
 
 static deft_step step_of(const deft_policy *p)

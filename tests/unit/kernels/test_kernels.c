@@ -25,8 +25,8 @@ static float odd_value(deft_rng *r)
 /* Rows to panels, as docs/format.md says, written again here. */
 static void to_panels(const float *rows, float *panels, uint32_t n_out, uint32_t n_in)
 {
-    for (uint32_t first = 0; first < n_out; first += 16) {
-        const uint32_t width = n_out - first < 16 ? n_out - first : 16;
+    for (uint32_t first = 0; first < n_out; first += 128) {
+        const uint32_t width = n_out - first < 128 ? n_out - first : 128;
         for (uint32_t i = 0; i < n_in; i++) {
             for (uint32_t k = 0; k < width; k++) *panels++ = rows[(first + k) * n_in + i];
         }
@@ -91,6 +91,32 @@ static void check_activations(const deft_kernels *k, deft_rng *r)
     }
 }
 
+static void check_gru(const deft_kernels *k, deft_rng *r, uint32_t n)
+{
+    float x[3 * 80], h[3 * 80], old[80], got[81];
+    for (uint32_t i = 0; i < 3 * n; i++) {
+        x[i] = (float)deft_rng_normal(r) * (float)(i % 5);
+        h[i] = (float)deft_rng_normal(r) * (i % 7 ? 1 : 100);
+        old[i % n] = (float)deft_rng_uniform(r, -1, 1);
+    }
+    memset(got, 0x55, sizeof got);
+    const deft_gru_f32 g = {x, h, n};
+    k->gru_f32(&g, old, got);
+    for (uint32_t i = 0; i < n; i++) {
+        const float reset = deft_sigmoid_f32(x[i] + h[i]);
+        const float z = deft_sigmoid_f32(x[n + i] + h[n + i]);
+        volatile float scaled = reset * h[2 * n + i];
+        const float c = deft_tanh_f32(x[2 * n + i] + scaled);
+        volatile float part = z * (old[i] - c);
+        const float want = c + part;
+        CHECK(memcmp(&want, &got[i], sizeof want) == 0, "%s, unit %u of %u: %a, not %a", k->name, i,
+              n, (double)got[i], (double)want);
+    }
+    uint32_t guard = 0;
+    memcpy(&guard, &got[n], sizeof guard);
+    CHECK(guard == 0x55555555u, "%s wrote behind %u units", k->name, n);
+}
+
 int main(void)
 {
     deft_rng r;
@@ -106,6 +132,7 @@ int main(void)
             check_dense(*k, &r, n_out, 1 + (uint32_t)(deft_rng_u64(&r) % MOST));
         }
         check_activations(*k, &r);
+        for (uint32_t n = 1; n <= 80; n++) check_gru(*k, &r, n);
         if (!k[1]) CHECK(*k == deft_kernels_best(), "the best is the last");
     }
     return check_report();
