@@ -126,12 +126,15 @@ static deft_status read_names(const reader *r, const uint8_t *p, uint32_t n)
     deft_contract *c = &r->m->contract;
     const char **s = NULL;
     const deft_status st = read_strings(r, p, n, 1 + 2 * (c->n_obs + c->n_act), &s);
-    if (st != DEFT_OK) return st;
-    c->name = s[0];
-    c->obs_name = or_null(s + 1, c->n_obs);
-    c->obs_unit = or_null(s + 1 + c->n_obs, c->n_obs);
-    c->act_name = or_null(s + 1 + 2 * c->n_obs, c->n_act);
-    c->act_unit = or_null(s + 1 + 2 * c->n_obs + c->n_act, c->n_act);
+    if (st != DEFT_OK || !s) return st;
+    c->name = *s++;
+    c->obs_name = or_null(s, c->n_obs);
+    s += c->n_obs;
+    c->obs_unit = or_null(s, c->n_obs);
+    s += c->n_obs;
+    c->act_name = or_null(s, c->n_act);
+    s += c->n_act;
+    c->act_unit = or_null(s, c->n_act);
     return DEFT_OK;
 }
 
@@ -141,10 +144,10 @@ static deft_status read_notes(const reader *r, const uint8_t *p, uint32_t n)
     int32_t count = 0;
     for (uint32_t i = 0; i < n; i++) count += p[i] == 0;
     const deft_status st = read_strings(r, p, n, count + count % 2, &s);
-    if (st != DEFT_OK) return st;
+    if (st != DEFT_OK || !s) return st;
     deft_meta *note = DEFT_NEW_ARRAY(r->a, deft_meta, count / 2);
     if (!note) return no_memory(r);
-    for (int32_t k = 0; k < count / 2; k++) note[k] = (deft_meta){s[2 * k], s[2 * k + 1]};
+    for (int32_t k = 0; k < count / 2; k++, s += 2) note[k] = (deft_meta){s[0], s[1]};
     r->m->contract.n_note = count / 2;
     r->m->contract.note = note;
     return DEFT_OK;
@@ -161,7 +164,7 @@ static deft_status read_descriptive(const reader *r, uint16_t type, const uint8_
         return read_names(r, p, n);
     case DEFT_RECORD_LAYER_NAMES:
         st = read_strings(r, p, n, m->n_layer, &s);
-        for (int32_t k = 0; st == DEFT_OK && k < m->n_layer; k++) m->layer[k].name = s[k];
+        for (int32_t k = 0; s && k < m->n_layer; k++) m->layer[k].name = s[k];
         return st;
     case DEFT_RECORD_PROVENANCE:
         if (n < HASH) {
@@ -170,7 +173,7 @@ static deft_status read_descriptive(const reader *r, uint16_t type, const uint8_
         }
         memcpy(m->source_sha256, p, HASH);
         st = read_strings(r, p + HASH, n - HASH, 2, &s);
-        if (st == DEFT_OK && s[0][0]) m->source = s[0];
+        if (s && s[0][0]) m->source = s[0];
         return st;
     case DEFT_RECORD_NOTES:
         return read_notes(r, p, n);
@@ -221,7 +224,8 @@ deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a,
     reader r = {&im, NULL, a, err, ""};
     (void)deft_escape(r.where, sizeof r.where, source ? source : "", 4096);
     const uint8_t *data = image.data;
-    if (data && (uintptr_t)data % DEFT_IMAGE_ALIGN != 0) {
+    if (!data) return deft_fail(err, DEFT_E_ARG, "%s: no image", r.where);
+    if ((uintptr_t)data % DEFT_IMAGE_ALIGN != 0) {
         data = deft_arena_copy(a, data, image.size);
         if (!data) return no_memory(&r);
     }

@@ -80,7 +80,8 @@ static int32_t source_length(const deft_image *im, deft_image_segment s, uint32_
     if (s.kind == DEFT_IMAGE_OBS) return s.index ? -1 : im->n_obs;
     if (s.kind == DEFT_IMAGE_PREV) return s.index ? -1 : im->n_act;
     if (s.index >= im->n_layer) return -1;
-    const uint8_t *layer = im->data + deft_image_u32(im->data + im->directory + 4u * s.index);
+    const uint8_t *layer =
+        im->data + deft_image_u32(im->data + im->directory + (size_t)4 * s.index);
     const uint16_t n_out = deft_image_u16(layer + 10);
     if (s.kind == DEFT_IMAGE_VALUE) return s.index < before ? n_out : -1;
     if (s.kind != DEFT_IMAGE_STATE) return -1;
@@ -94,7 +95,7 @@ static deft_status check_segments(const deft_image *im, const uint8_t *p, uint32
     for (uint32_t k = 0; k < n; k++) {
         const deft_image_segment s = deft_image_segment_at(p, k);
         const int32_t length = source_length(im, s, before);
-        if (p[8 * k + 1] != 0 || s.length == 0) return DEFT_E_FORMAT;
+        if (p[(size_t)8 * k + 1] != 0 || s.length == 0) return DEFT_E_FORMAT;
         if (length < 0 || (int32_t)s.offset + s.length > length) return DEFT_E_FORMAT;
         sum += s.length;
     }
@@ -117,7 +118,8 @@ static deft_status check_record(deft_image *im, uint16_t type, uint32_t at, uint
         return check_end(im, at, length, 1);
     case DEFT_RECORD_LAYER:
         if (!im->directory || *layers == im->n_layer) return DEFT_E_FORMAT;
-        if (deft_image_u32(im->data + im->directory + 4 * *layers) != at) return DEFT_E_FORMAT;
+        if (deft_image_u32(im->data + im->directory + (size_t)4 * *layers) != at)
+            return DEFT_E_FORMAT;
         (*layers)++;
         return deft_image_layer_check(im->data + at, at, length);
     case DEFT_RECORD_OUTPUTS:
@@ -201,7 +203,7 @@ uint16_t deft_image_next(const deft_image *im, uint32_t *at, const uint8_t **pay
 void deft_image_layer_at(const uint8_t *data, uint32_t directory, uint32_t index,
                          deft_image_layer *out)
 {
-    const uint32_t at = deft_image_u32(data + directory + 4 * index);
+    const uint32_t at = deft_image_u32(data + directory + (size_t)4 * index);
     (void)deft_image_layer_view(data + at, at, UINT64_MAX, out);
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const deft_activation sigmoid = {DEFT_ACT_SIGMOID, 0, 0};
-static const deft_activation tanh_ = {DEFT_ACT_TANH, 0, 0};
+static const deft_activation hyperbolic_tangent = {DEFT_ACT_TANH, 0, 0};
 
 uint32_t deft_layer_state(const deft_image_layer *l)
 {
@@ -111,7 +111,7 @@ static void gru_reset_before(const deft_step *s, const deft_image_layer *l, cons
     for (uint32_t i = 0; i < n; i++) gh[i] = r[i] * h[i];
     dense(s, l, matrix(l->weight_h + 2 * (size_t)n * n, bias_n, n, n), gh, hn);
     add_to(c, hn, n);
-    s->kernels->activation_f32(tanh_, c, n);
+    s->kernels->activation_f32(hyperbolic_tangent, c, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = c[i] + z[i] * (h[i] - c[i]);
 }
 
@@ -127,10 +127,10 @@ static void lstm(const deft_step *s, const deft_image_layer *l, const float *x, 
     dense(s, l, matrix(l->weight_h, l->bias_h, n, 4 * n), h, gh);
     add_to(gx, gh, 4 * n);
     s->kernels->activation_f32(sigmoid, gx, 2 * n);
-    s->kernels->activation_f32(tanh_, gx + 2 * (size_t)n, n);
+    s->kernels->activation_f32(hyperbolic_tangent, gx + 2 * (size_t)n, n);
     s->kernels->activation_f32(sigmoid, gx + 3 * (size_t)n, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = c_new[i] = f[i] * c[i] + in[i] * g[i];
-    s->kernels->activation_f32(tanh_, h_new, n);
+    s->kernels->activation_f32(hyperbolic_tangent, h_new, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = o[i] * h_new[i];
 }
 

@@ -107,20 +107,27 @@ static deft_status with_byte(const uint8_t *image, size_t size, size_t at, uint8
     return s < 0 ? (deft_status)s : DEFT_OK;
 }
 
-static void test_rules(void)
+typedef struct rule {
+    size_t at;
+    uint8_t value;
+    deft_status expected;
+} rule;
+
+static void check_rules(const rule *rules, size_t n, size_t base, deft_bytes image, deft_arena *a)
 {
-    deft_arena *a = deft_arena_create(0);
-    deft_rng r;
-    deft_rng_seed(&r, 1);
-    const deft_bytes image = write_model(paper_model(&r, a, true), a);
-    const uint8_t *b = image.data;
+    for (size_t k = 0; k < n; k++) {
+        const size_t at = base + rules[k].at;
+        const deft_status s = with_byte(image.data, image.size, at, rules[k].value, a);
+        CHECK(s == rules[k].expected, "byte %zu + %zu: %d, not %d", base, rules[k].at, s,
+              rules[k].expected);
+    }
+}
+
+static void test_rules(deft_bytes image, deft_arena *a)
+{
     deft_image im;
-    CHECK(deft_image_open(&im, b, image.size) == DEFT_OK, "open");
-    const struct {
-        size_t at;
-        uint8_t value;
-        deft_status expected;
-    } cases[] = {
+    CHECK(deft_image_open(&im, image.data, image.size) == DEFT_OK, "open");
+    const rule cases[] = {
         {0, 'd', DEFT_E_FORMAT},
         {4, 2, DEFT_E_VERSION},
         {6, 2, DEFT_E_FORMAT},                  // unknown flag
@@ -136,40 +143,35 @@ static void test_rules(void)
         {im.selftest - 14, 1, DEFT_E_VERSION},  // a critical record of another type
         {im.selftest - 16, 250, DEFT_E_FORMAT}, // types ascend
     };
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        const deft_status s = with_byte(b, image.size, cases[k].at, cases[k].value, a);
-        CHECK(s == cases[k].expected, "byte %zu: %d, not %d", cases[k].at, s, cases[k].expected);
-    }
-    // layer 0, a GRU whose inputs are PREV 0..8, OBS 0..17
-    const size_t l = deft_image_u32(b + im.directory);
-    const struct {
-        size_t at;
-        uint8_t value;
-        deft_status expected;
-    } layer[] = {
-        {l, 0, DEFT_E_FORMAT},      {l, 10, DEFT_E_VERSION}, // kind
-        {l + 1, 8, DEFT_E_FORMAT},                           // a GRU has no activation
-        {l + 2, 2, DEFT_E_VERSION},                          // weights in a newer format
-        {l + 3, 2, DEFT_E_LAYOUT},                           // a layout not served here
-        {l + 5, 5, DEFT_E_FORMAT},                           // a bias that is not there
-        {l + 6, 1, DEFT_E_FORMAT},                           // segments
-        {l + 8, 24, DEFT_E_FORMAT},                          // n_in
-        {l + 12, 1, DEFT_E_FORMAT},                          // depth
-        {l + 14, 1, DEFT_E_FORMAT},                          // reserved
-        {l + 24, 1, DEFT_E_FORMAT},                          // epsilon
-        {l + 32, 3, DEFT_E_FORMAT},                          // a layer reading itself
-        {l + 32, 5, DEFT_E_FORMAT},                          // no such source
-        {l + 33, 1, DEFT_E_FORMAT},                          // reserved
-        {l + 36, 1, DEFT_E_FORMAT},                          // beyond the end of the source
-        {l + 38, 7, DEFT_E_FORMAT},                          // one input short
-        {l + 51, 0x7F, DEFT_OK},                             // a weight
+    check_rules(cases, sizeof cases / sizeof *cases, 0, image, a);
+}
+
+/* Layer 0: a GRU whose inputs are PREV 0..8, OBS 0..17. */
+static void test_layer_rules(deft_bytes image, deft_arena *a)
+{
+    deft_image im;
+    CHECK(deft_image_open(&im, image.data, image.size) == DEFT_OK, "open");
+    const size_t l = deft_image_u32(image.data + im.directory);
+    const size_t weights = (l + 48 + 63) / 64 * 64 - l;
+    const rule layer[] = {
+        {0, 0, DEFT_E_FORMAT},        {0, 10, DEFT_E_VERSION}, // kind
+        {1, 8, DEFT_E_FORMAT},                                 // a GRU has no activation
+        {2, 2, DEFT_E_VERSION},                                // weights in a newer format
+        {3, 2, DEFT_E_LAYOUT},                                 // a layout not served here
+        {5, 5, DEFT_E_FORMAT},                                 // a bias that is not there
+        {6, 1, DEFT_E_FORMAT},                                 // segments
+        {8, 24, DEFT_E_FORMAT},                                // n_in
+        {12, 1, DEFT_E_FORMAT},                                // depth
+        {14, 1, DEFT_E_FORMAT},                                // reserved
+        {24, 1, DEFT_E_FORMAT},                                // epsilon
+        {32, 3, DEFT_E_FORMAT},                                // a layer reading itself
+        {32, 5, DEFT_E_FORMAT},                                // no such source
+        {33, 1, DEFT_E_FORMAT},                                // reserved
+        {36, 1, DEFT_E_FORMAT},                                // beyond the end of the source
+        {38, 7, DEFT_E_FORMAT},                                // one input short
+        {weights + 3, 0x3D, DEFT_OK},                          // a weight
     };
-    for (size_t k = 0; k < sizeof layer / sizeof *layer; k++) {
-        const size_t at = layer[k].at == l + 51 ? ((l + 48 + 63) / 64 * 64) + 3 : layer[k].at;
-        const deft_status s = with_byte(b, image.size, at, layer[k].value, a);
-        CHECK(s == layer[k].expected, "layer byte %zu: %d, not %d", at - l, s, layer[k].expected);
-    }
-    deft_arena_destroy(a);
+    check_rules(layer, sizeof layer / sizeof *layer, l, image, a);
 }
 
 /* Unknown records are skipped; the policy stays the same policy. */
@@ -198,7 +200,13 @@ int main(void)
 {
     test_round_trip();
     test_damage();
-    test_rules();
+    deft_arena *a = deft_arena_create(0);
+    deft_rng r;
+    deft_rng_seed(&r, 1);
+    const deft_bytes image = write_model(paper_model(&r, a, true), a);
+    test_rules(image, a);
+    test_layer_rules(image, a);
+    deft_arena_destroy(a);
     test_unknown_record();
     return check_report();
 }

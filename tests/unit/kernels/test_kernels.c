@@ -22,6 +22,15 @@ static float odd_value(deft_rng *r)
                        : x;
 }
 
+/* The same bits, or both not a number. */
+static int same(float a, float b)
+{
+    uint32_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y || (a != a && b != b);
+}
+
 /* Rows to panels, as docs/format.md says, written again here. */
 static void to_panels(const float *rows, float *panels, uint32_t n_out, uint32_t n_in)
 {
@@ -54,8 +63,7 @@ static void check_dense(const deft_kernels *k, deft_rng *r, uint32_t n_out, uint
         (layout ? k->dense_panels_f32 : k->dense_rows_f32)(&m, x + 1, got + 1);
         uint32_t different = 0;
         for (uint32_t o = 0; o < n_out; o++) {
-            const int both_nan = want[o] != want[o] && got[o + 1] != got[o + 1];
-            different += !both_nan && memcmp(&want[o], &got[o + 1], sizeof *want) != 0;
+            different += !same(want[o], got[o + 1]);
         }
         CHECK(different == 0, "%s, layout %d: %u of %u x %u differ", k->name, layout, different,
               n_out, n_in);
@@ -82,10 +90,8 @@ static void check_activations(const deft_kernels *k, deft_rng *r)
             }
             k->activation_f32(a, y, n);
             for (uint32_t i = 0; i < 67; i++) {
-                const int both_nan = want[i] != want[i] && y[i] != y[i];
-                CHECK(both_nan || memcmp(&want[i], &y[i], sizeof *y) == 0,
-                      "%s, activation %d: %a instead of %a", k->name, kind, (double)y[i],
-                      (double)want[i]);
+                CHECK(same(want[i], y[i]), "%s, activation %d: %a instead of %a", k->name, kind,
+                      (double)y[i], (double)want[i]);
             }
         }
     }
@@ -96,7 +102,7 @@ static void check_gru(const deft_kernels *k, deft_rng *r, uint32_t n)
     float x[3 * 80], h[3 * 80], old[80], got[81];
     for (uint32_t i = 0; i < 3 * n; i++) {
         x[i] = (float)deft_rng_normal(r) * (float)(i % 5);
-        h[i] = (float)deft_rng_normal(r) * (i % 7 ? 1 : 100);
+        h[i] = (float)deft_rng_normal(r) * (i % 7 ? 1.0f : 100.0f);
         old[i % n] = (float)deft_rng_uniform(r, -1, 1);
     }
     memset(got, 0x55, sizeof got);
@@ -109,8 +115,8 @@ static void check_gru(const deft_kernels *k, deft_rng *r, uint32_t n)
         const float c = deft_tanh_f32(x[2 * n + i] + scaled);
         volatile float part = z * (old[i] - c);
         const float want = c + part;
-        CHECK(memcmp(&want, &got[i], sizeof want) == 0, "%s, unit %u of %u: %a, not %a", k->name, i,
-              n, (double)got[i], (double)want);
+        CHECK(same(want, got[i]), "%s, unit %u of %u: %a, not %a", k->name, i, n, (double)got[i],
+              (double)want);
     }
     uint32_t guard = 0;
     memcpy(&guard, &got[n], sizeof guard);
