@@ -36,10 +36,11 @@ static uint32_t gates_of(uint8_t kind)
                                      : 0;
 }
 
-/* Places n floats at the next multiple of align of the file; returns where in the payload. */
+/* Places n floats at the next multiple of align, a power of two, of the file; returns where in the
+ * payload. */
 static uint64_t place(uint32_t offset, uint64_t *at, uint64_t n, uint32_t align)
 {
-    const uint64_t start = (offset + *at + align - 1) / align * align - offset;
+    const uint64_t start = ((offset + *at + align - 1) & ~(uint64_t)(align - 1)) - offset;
     *at = start + 4 * n;
     return start;
 }

@@ -26,7 +26,8 @@ typedef struct deft_matrix_f32 {
  * and U h with their biases, [3][n] each.
  *   r = sigmoid(xr + hr), z = sigmoid(xz + hz), c = tanh(xn + r * hn), h' = c + z * (h - c) */
 typedef struct deft_gru_f32 {
-    const float *x, *h;
+    float *x; // overwritten
+    const float *h;
     uint32_t n;
 } deft_gru_f32;
 

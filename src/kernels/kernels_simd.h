@@ -151,32 +151,26 @@ static void activation(deft_activation a, float *y, uint32_t n)
     }
 }
 
-SIMD_INLINE vf gru_unit(vf xr, vf xz, vf xn, const vf gate_h[3], vf h)
-{
-    const vf r = sigmoid_f32(xr + gate_h[0]), z = sigmoid_f32(xz + gate_h[1]);
-    const vf c = tanh_f32(xn + r * gate_h[2]);
-    return c + z * (h - c);
-}
-
 static void gru(const deft_gru_f32 *g, const float *h, float *h_new)
 {
-    const size_t n = g->n;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const vf gate_h[3] = {load(g->h + i), load(g->h + n + i), load(g->h + 2 * n + i)};
-        store(h_new + i, gru_unit(load(g->x + i), load(g->x + n + i), load(g->x + 2 * n + i),
-                                  gate_h, load(h + i)));
+    const uint32_t n = g->n, whole = n / LANES * LANES;
+    float *const xr = g->x, *const xz = xr + n, *const xn = xz + n;
+    const float *const hr = g->h, *const hz = hr + n, *const hn = hz + n;
+    // In two passes: short independent chains keep the arithmetic units busier than long ones.
+    for (uint32_t i = 0; i < whole; i += LANES) {
+        const vf r = sigmoid_f32(load(xr + i) + load(hr + i));
+        store(xn + i, load(xn + i) + r * load(hn + i));
+        store(xz + i, sigmoid_f32(load(xz + i) + load(hz + i)));
     }
-    if (i == n) return;
-    float last[8][LANES] = {{0}};
-    for (size_t k = 0; k < 3; k++) {
-        memcpy(last[k], g->x + k * n + i, (n - i) * sizeof(float));
-        memcpy(last[3 + k], g->h + k * n + i, (n - i) * sizeof(float));
+    for (uint32_t i = 0; i < whole; i += LANES) {
+        const vf c = tanh_f32(load(xn + i));
+        store(h_new + i, c + load(xz + i) * (load(h + i) - c));
     }
-    memcpy(last[6], h + i, (n - i) * sizeof(float));
-    const vf gate_h[3] = {load(last[3]), load(last[4]), load(last[5])};
-    store(last[7], gru_unit(load(last[0]), load(last[1]), load(last[2]), gate_h, load(last[6])));
-    memcpy(h_new + i, last[7], (n - i) * sizeof(float));
+    for (uint32_t i = whole; i < n; i++) {
+        const float r = deft_sigmoid_f32(xr[i] + hr[i]), z = deft_sigmoid_f32(xz[i] + hz[i]);
+        const float c = deft_tanh_f32(xn[i] + r * hn[i]);
+        h_new[i] = c + z * (h[i] - c);
+    }
 }
 
 /* count vectors of rows at once: as many independent chains of additions. stride: floats from one

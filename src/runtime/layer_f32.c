@@ -7,6 +7,11 @@
 static const deft_activation sigmoid = {DEFT_ACT_SIGMOID, 0, 0};
 static const deft_activation hyperbolic_tangent = {DEFT_ACT_TANH, 0, 0};
 
+static int has_state(uint8_t kind)
+{
+    return kind == DEFT_IMAGE_GRU || kind == DEFT_IMAGE_LSTM || kind == DEFT_IMAGE_HISTORY;
+}
+
 uint32_t deft_layer_state(const deft_image_layer *l)
 {
     switch (l->kind) {
@@ -38,9 +43,8 @@ static const float *source(const deft_step *s, deft_image_segment g)
     if (g.kind == DEFT_IMAGE_PREV) return s->prev + g.offset;
     const uint32_t at = s->offset[g.index] + g.offset;
     if (g.kind == DEFT_IMAGE_STATE) return s->old_state + at;
-    deft_image_layer l;
-    deft_image_layer_at(s->image, s->directory, g.index, &l);
-    return deft_layer_state(&l) ? s->new_state + at : s->values + at;
+    const uint8_t kind = s->image[deft_image_u32(s->image + s->directory + (size_t)4 * g.index)];
+    return has_state(kind) ? s->new_state + at : s->values + at;
 }
 
 const float *deft_step_gather(const deft_step *s, const uint8_t *segments, uint32_t n, float *into)

@@ -99,14 +99,15 @@ static void check_activations(const deft_kernels *k, deft_rng *r)
 
 static void check_gru(const deft_kernels *k, deft_rng *r, uint32_t n)
 {
-    float x[3 * 80], h[3 * 80], old[80], got[81];
+    float x[3 * 80] = {0}, x_kernel[3 * 80], h[3 * 80], old[80], got[81];
     for (uint32_t i = 0; i < 3 * n; i++) {
         x[i] = (float)deft_rng_normal(r) * (float)(i % 5);
         h[i] = (float)deft_rng_normal(r) * (i % 7 ? 1.0f : 100.0f);
         old[i % n] = (float)deft_rng_uniform(r, -1, 1);
     }
     memset(got, 0x55, sizeof got);
-    const deft_gru_f32 g = {x, h, n};
+    memcpy(x_kernel, x, sizeof x);
+    const deft_gru_f32 g = {x_kernel, h, n};
     k->gru_f32(&g, old, got);
     for (uint32_t i = 0; i < n; i++) {
         const float reset = deft_sigmoid_f32(x[i] + h[i]);
