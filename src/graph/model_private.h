@@ -1,0 +1,10 @@
+/* model_private.h - private: what the passes over the canonical policy share. */
+#ifndef DEFT_GRAPH_MODEL_PRIVATE_H
+#define DEFT_GRAPH_MODEL_PRIVATE_H
+
+#include "deft/model.h"
+
+int32_t model_gates(deft_layer_kind k); // matrices a layer has over its inputs; 0: none
+bool model_has_h(deft_layer_kind k);    // GRU and LSTM
+
+#endif
