@@ -92,6 +92,20 @@ typedef struct deft_contract {
     const deft_meta *note;
 } deft_contract;
 
+/* What a graph's input is to the policy that was read from it. */
+typedef enum deft_port_kind {
+    DEFT_PORT_UNUSED = 0, // no action depends on it (it is fed zeros)
+    DEFT_PORT_OBS,        // its elements, row-major, are observations index, index + 1, ...
+    DEFT_PORT_STATE,      // zeros at first, then what graph output `index` gave in the step before
+} deft_port_kind;
+
+typedef struct deft_port_role {
+    deft_port_kind kind;
+    int32_t index;
+    int32_t rank; // the shape to feed, dynamic dimensions settled (usually to 1)
+    int64_t dim[DEFT_MAX_RANK];
+} deft_port_role;
+
 typedef struct deft_model {
     deft_arena *arena; // everything below lives here; not owned
     const char *source;
@@ -104,6 +118,13 @@ typedef struct deft_model {
     deft_segment *out;    // their lengths add up to n_output
     int32_t n_assumption; // what had to be assumed to understand the source, for people
     const char **assumption;
+    /* For verification, set by deft_understand and forgotten by what changes inputs or wiring:
+     * the role of every graph input [g->n_input]; and of which graph value the actions (the
+     * outputs before the argmax if discrete) [n_output] are which elements, NULL where the graph
+     * ends before them. */
+    const deft_port_role *port; // NULL for models not read from a graph
+    const int32_t *act_value;
+    const int64_t *act_element;
 } deft_model;
 
 /* Checks every rule stated above (segments in range and backward, shapes, finite weights). All
@@ -140,21 +161,25 @@ deft_status deft_understand(deft_graph *g, const deft_understand_options *opt, d
                             deft_error *err);
 
 /* Runs the canonical policy beside the graph through `steps` random recurrent steps (inputs of
- * deft_rng_normal; state fed back in both). DEFT_E_MISMATCH above `tolerance` (absolute), naming
- * the node at which the difference first appears. Both must have the wiring of the graph: verify
- * before rewiring. worst: the largest difference seen, may be NULL. */
+ * deft_rng_normal; state fed back in both) and compares every layer's output with the graph values
+ * it stands for. DEFT_E_MISMATCH above `tolerance` (absolute; relative for numbers above 1), naming
+ * the node at which the difference first appears. The policy must be as deft_understand made it:
+ * verify before contracts, previous actions and rewiring. worst: the largest difference seen
+ * before, and the offending one if there is one; may be NULL. DEFT_E_ARG for a model that was not
+ * read from a graph or is no longer as it was read. */
 deft_status deft_verify(const deft_graph *g, const deft_model *m, int32_t steps, float tolerance,
                         uint64_t seed, float *worst, deft_error *err);
 
 typedef enum deft_wiring {
-    DEFT_WIRING_NONE = 0, // not recurrent, or a single recurrent layer
+    DEFT_WIRING_NONE = 0, // no recurrent layer reads another
     DEFT_WIRING_CASCADE,  // layer l+1 reads the new state of layer l
-    DEFT_WIRING_DELAYED,  // some layer reads the state of another from before the step
+    DEFT_WIRING_DELAYED,  // some layer, or the output, reads another's state from before the step
 } deft_wiring;
 deft_wiring deft_model_wiring(const deft_model *m);
 const char *deft_wiring_name(deft_wiring w); // "none", "cascade", "delayed"
-/* Lets every reader of another layer's old state read its new one. Returns how many segments
- * changed. Sources that come later than their reader are an error. */
+/* Lets every reader of another layer's old state read its new one. Layers keep their order but
+ * where a source has to move before its reader. Returns how many segments changed, or
+ * DEFT_E_UNSUPPORTED (the policy is unchanged) where layers would have to wait for each other. */
 int32_t deft_model_rewire(deft_model *m, deft_error *err);
 
 typedef struct deft_model_stats {
@@ -177,11 +202,16 @@ int32_t deft_model_lint(const deft_model *m, const deft_graph *g, deft_arena *a,
                         const deft_warning **out);
 
 /* Contracts by name: "quaid" (raw sensor values, division folded), "quaid-normalised" (the values
- * the environment emits), "pendulum". Names, units, scales, previous-action feedback and period
- * are set on the model; the first inputs become the previous action where the contract says so
- * (RA policies: 8 previous actions, then 17 observations). DEFT_E_MISMATCH if the shapes differ. */
+ * the environment emits), "pendulum". Names, units, scales, previous-action feedback, action
+ * limits and period are set on the model; the first inputs become the previous action where the
+ * contract says so (RA policies: 8 previous actions, then 17 observations). A normaliser that the
+ * policy already has stays, behind the contract's. Setting a contract twice, or the other form of
+ * it, does what one expects. DEFT_E_MISMATCH if the shapes differ, DEFT_E_ARG for an unknown name
+ * (the text lists what there is). */
 deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error *err);
-/* The first (or last) n_act inputs are the previous action: turns them from OBS into PREV. */
+/* The first (or last) n_act inputs are the previous action: turns them from OBS into PREV. What
+ * the contract's normaliser did to them becomes an AFFINE layer. DEFT_E_MISMATCH if there are no
+ * more than n_act observations, or the policy already reads the previous action. */
 deft_status deft_model_feed_previous(deft_model *m, bool first, deft_error *err);
 
 #ifdef __cplusplus

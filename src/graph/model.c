@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LAYERS = 4096, MAX_WIDTH = 1 << 20 };
+enum { MAX_WIDTH = 1 << 20 };
 
 typedef struct named_kind {
     const char *name;
@@ -85,6 +85,13 @@ deft_status deft_model_assume(deft_model *m, const char *fmt, ...)
     return DEFT_OK;
 }
 
+void model_forget_graph(deft_model *m)
+{
+    m->port = NULL;
+    m->act_value = NULL;
+    m->act_element = NULL;
+}
+
 /* --- checks ---------------------------------------------------------------------------------- */
 
 int32_t model_gates(deft_layer_kind k)
@@ -95,6 +102,12 @@ int32_t model_gates(deft_layer_kind k)
 bool model_has_h(deft_layer_kind k)
 {
     return k == DEFT_LAYER_GRU || k == DEFT_LAYER_LSTM;
+}
+
+int32_t model_segments(const deft_model *m, int32_t k, deft_segment **out)
+{
+    *out = k < m->n_layer ? m->layer[k].in : m->out;
+    return k < m->n_layer ? m->layer[k].n_segment : m->n_out_segment;
 }
 
 static bool finite_or_absent(const float *x, int64_t n)
@@ -211,8 +224,8 @@ static const char *check_contract(const deft_contract *c)
 
 deft_status deft_model_check(const deft_model *m, deft_error *err)
 {
-    if (!m || m->n_layer < 1 || m->n_layer > MAX_LAYERS || !m->layer)
-        return deft_fail(err, DEFT_E_FORMAT, "a policy has 1 to %d layers", MAX_LAYERS);
+    if (!m || m->n_layer < 1 || m->n_layer > MODEL_MAX_LAYERS || !m->layer)
+        return deft_fail(err, DEFT_E_FORMAT, "a policy has 1 to %d layers", MODEL_MAX_LAYERS);
     const char *why = check_contract(&m->contract);
     if (why) return deft_fail(err, DEFT_E_FORMAT, "the contract %s", why);
     for (int32_t k = 0; k < m->n_layer; k++) {

@@ -4,7 +4,14 @@
 
 #include "deft/model.h"
 
+enum { MODEL_MAX_LAYERS = 4096 };
+
 int32_t model_gates(deft_layer_kind k); // matrices a layer has over its inputs; 0: none
 bool model_has_h(deft_layer_kind k);    // GRU and LSTM
+/* What layer k (n_layer: the output) reads. Returns the number of segments. */
+int32_t model_segments(const deft_model *m, int32_t k, deft_segment **out);
+
+/* After a change to inputs or wiring: the policy can no longer run beside its graph. */
+void model_forget_graph(deft_model *m);
 
 #endif

@@ -1,0 +1,358 @@
+/* contracts.c - the contracts that are known by name, and feeding back the previous action. */
+#include "graph/model_private.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct known_input {
+    const char *name;
+    const char *unit;     // of the raw value
+    const char *unit_div; // of the value divided by max
+    float max;            // what the environment divides by
+} known_input;
+
+typedef struct known_output {
+    const char *name, *unit;
+    float lo, hi;
+} known_output;
+
+typedef struct known_contract {
+    const char *name;
+    int32_t n_obs, n_act;
+    const known_input *obs;
+    const known_output *act;
+    bool divided;        // observations arrive divided by max
+    bool previous_first; // n_act + n_obs inputs: the first n_act are the previous action
+    double period_s;
+    int32_t n_note;
+    const deft_meta *note;
+} known_contract;
+
+/* The paper's robot, in the order of its environment: legs FL, FR, BL, BR; servos by channel. */
+static const known_input quaid_obs[17] = {
+    {"current_front_left", "A", "4 A", 4},
+    {"current_front_right", "A", "4 A", 4},
+    {"current_back_left", "A", "4 A", 4},
+    {"current_total", "A", "8 A", 8},
+    {"yaw", "rad", "pi/2 rad", 1.57079632679489661923f},
+    {"acc_z", "m/s^2", "20 m/s^2", 20},
+    {"pitch", "rad", "pi/2 rad", 1.57079632679489661923f},
+    {"roll", "rad", "pi/2 rad", 1.57079632679489661923f},
+    {"current_back_right", "A", "4 A", 4},
+    {"servo_knee_back_left", "tick", "500 ticks", 500},
+    {"servo_thigh_back_left", "tick", "500 ticks", 500},
+    {"servo_knee_back_right", "tick", "500 ticks", 500},
+    {"servo_thigh_back_right", "tick", "500 ticks", 500},
+    {"servo_knee_front_right", "tick", "500 ticks", 500},
+    {"servo_thigh_front_right", "tick", "500 ticks", 500},
+    {"servo_knee_front_left", "tick", "500 ticks", 500},
+    {"servo_thigh_front_left", "tick", "500 ticks", 500},
+};
+
+/* -1 is the servo's smallest position, 1 its largest. */
+static const known_output quaid_act[8] = {
+    {"knee_back_left", "servo range", -1, 1},   {"thigh_back_left", "servo range", -1, 1},
+    {"knee_back_right", "servo range", -1, 1},  {"thigh_back_right", "servo range", -1, 1},
+    {"knee_front_right", "servo range", -1, 1}, {"thigh_front_right", "servo range", -1, 1},
+    {"knee_front_left", "servo range", -1, 1},  {"thigh_front_left", "servo range", -1, 1},
+};
+
+static const deft_meta quaid_note[] = {
+    {"joint_names", "knee1_joint_bl,thigh_joint1_bl,knee1_joint_br,thigh_joint1_br,"
+                    "knee1_joint_fr,thigh_joint1_fr,knee1_joint_fl,thigh_joint1_fl"},
+    {"servo_min", "185,308,185,185,185,185,185,308"},
+    {"servo_max", "430,430,430,308,430,308,430,430"},
+    {"period", "0.09 s of simulated time; the original controller ran every 50 ms of wall time "
+               "beside a simulation about 1.8 times as fast"},
+};
+
+/* Gymnasium's Pendulum-v1. */
+static const known_input pendulum_obs[3] = {
+    {"cos_theta", "1", "1", 1},
+    {"sin_theta", "1", "1", 1},
+    {"theta_dot", "rad/s", "rad/s", 1},
+};
+static const known_output pendulum_act[1] = {{"torque", "N m", -2, 2}};
+
+enum { N_QUAID_NOTE = sizeof quaid_note / sizeof quaid_note[0] };
+
+static const known_contract known[] = {
+    {"quaid", 17, 8, quaid_obs, quaid_act, false, true, 0.09, N_QUAID_NOTE, quaid_note},
+    {"quaid-normalised", 17, 8, quaid_obs, quaid_act, true, true, 0.09, N_QUAID_NOTE, quaid_note},
+    {"pendulum", 3, 1, pendulum_obs, pendulum_act, false, false, 0.05, 0, NULL},
+};
+enum { N_KNOWN = sizeof known / sizeof known[0] };
+
+static deft_status no_memory(deft_error *err)
+{
+    return deft_fail(err, DEFT_E_SPACE, "no memory for the contract");
+}
+
+/* --- the previous action --------------------------------------------------------------------- */
+
+/* Inputs [from, from + count) are the previous action. */
+typedef struct prev_range {
+    int32_t from, count;
+    deft_segment by; // what replaces them, from its element 0 on
+} prev_range;
+
+static bool reads_previous(const deft_model *m)
+{
+    for (int32_t k = 0; k <= m->n_layer; k++) {
+        deft_segment *s;
+        const int32_t n = model_segments(m, k, &s);
+        for (int32_t i = 0; i < n; i++)
+            if (s[i].kind == DEFT_SRC_PREV) return true;
+    }
+    return false;
+}
+
+/* Cuts one segment where the range begins and ends; returns how many pieces. */
+static int32_t cut(const deft_segment *s, const prev_range *r, deft_segment piece[3])
+{
+    if (s->kind != DEFT_SRC_OBS) {
+        piece[0] = *s;
+        return 1;
+    }
+    const int32_t edge[] = {r->from, r->from + r->count, INT32_MAX};
+    int32_t at = s->offset, n = 0;
+    for (int32_t e = 0; e < 3; e++) {
+        const int32_t end = s->offset + s->length < edge[e] ? s->offset + s->length : edge[e];
+        if (at >= end) continue;
+        piece[n] = e == 1 ? r->by : *s;
+        piece[n].offset = e == 0 ? at : e == 1 ? at - r->from : at - r->count;
+        piece[n++].length = end - at;
+        at = end;
+    }
+    return n;
+}
+
+static deft_status replace_segments(deft_model *m, deft_segment **in, int32_t *n_in,
+                                    const prev_range *r)
+{
+    const int32_t n = *n_in;
+    deft_segment *s = DEFT_NEW_ARRAY(m->arena, deft_segment, 3 * (size_t)n);
+    if (!s) return DEFT_E_SPACE;
+    int32_t to = 0;
+    for (int32_t i = 0; i < n; i++) to += cut(&(*in)[i], r, s + to);
+    *in = s;
+    *n_in = to;
+    return DEFT_OK;
+}
+
+static float at_or(const float *x, int32_t i, float otherwise)
+{
+    return x ? x[i] : otherwise;
+}
+
+/* Does the contract do anything to these inputs? */
+static bool is_normalised(const deft_contract *c, int32_t from, int32_t count)
+{
+    for (int32_t i = from; i < from + count; i++)
+        if (at_or(c->obs_offset, i, 0) != 0 || at_or(c->obs_scale, i, 1) != 1 ||
+            at_or(c->obs_lo, i, -INFINITY) != -INFINITY ||
+            at_or(c->obs_hi, i, INFINITY) != INFINITY)
+            return true;
+    return false;
+}
+
+/* A layer that does to the previous action what the contract did to it as an observation. */
+static deft_status make_affine(deft_model *m, const prev_range *r, deft_layer *l, deft_error *err)
+{
+    const deft_contract *c = &m->contract;
+    *l = (deft_layer){.kind = DEFT_LAYER_AFFINE, .name = "previous action", .n_segment = 1};
+    l->n_in = l->n_out = r->count;
+    l->in = DEFT_NEW(m->arena, deft_segment);
+    l->weight = DEFT_NEW_ARRAY(m->arena, float, r->count);
+    l->bias = DEFT_NEW_ARRAY(m->arena, float, r->count);
+    if (!l->in || !l->weight || !l->bias) return no_memory(err);
+    *l->in = (deft_segment){DEFT_SRC_PREV, 0, 0, r->count};
+    const float lo = at_or(c->obs_lo, r->from, -INFINITY);
+    const float hi = at_or(c->obs_hi, r->from, INFINITY);
+    if (lo != -INFINITY || hi != INFINITY) l->activation = (deft_activation){DEFT_ACT_CLIP, lo, hi};
+    for (int32_t i = 0; i < r->count; i++) {
+        const int32_t o = r->from + i;
+        l->weight[i] = at_or(c->obs_scale, o, 1);
+        l->bias[i] = -(at_or(c->obs_offset, o, 0) * l->weight[i]);
+        if (at_or(c->obs_lo, o, -INFINITY) != lo || at_or(c->obs_hi, o, INFINITY) != hi)
+            return deft_fail(err, DEFT_E_UNSUPPORTED,
+                             "the previous action's elements are clipped to different ranges");
+    }
+    return DEFT_OK;
+}
+
+/* Puts l before all other layers. */
+static deft_status insert_first(deft_model *m, const deft_layer *l, deft_error *err)
+{
+    if (m->n_layer >= MODEL_MAX_LAYERS)
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "the policy has too many layers");
+    deft_layer *all = DEFT_NEW_ARRAY(m->arena, deft_layer, (size_t)m->n_layer + 1);
+    if (!all) return no_memory(err);
+    for (int32_t k = 0; k <= m->n_layer; k++) {
+        deft_segment *s;
+        const int32_t n = model_segments(m, k, &s);
+        for (int32_t i = 0; i < n; i++)
+            if (s[i].kind == DEFT_SRC_LAYER || s[i].kind == DEFT_SRC_STATE) s[i].index++;
+    }
+    all[0] = *l;
+    memcpy(all + 1, m->layer, (size_t)m->n_layer * sizeof *all);
+    m->layer = all;
+    m->n_layer++;
+    return DEFT_OK;
+}
+
+/* The first n observations are no more. */
+static void drop_first(deft_contract *c, int32_t n)
+{
+    if (c->obs_name) c->obs_name += n;
+    if (c->obs_unit) c->obs_unit += n;
+    if (c->obs_offset) c->obs_offset += n;
+    if (c->obs_scale) c->obs_scale += n;
+    if (c->obs_lo) c->obs_lo += n;
+    if (c->obs_hi) c->obs_hi += n;
+}
+
+deft_status deft_model_feed_previous(deft_model *m, bool first, deft_error *err)
+{
+    deft_contract *c = &m->contract;
+    if (reads_previous(m))
+        return deft_fail(err, DEFT_E_MISMATCH, "the policy reads the previous action already");
+    if (c->n_obs <= c->n_act)
+        return deft_fail(err, DEFT_E_MISMATCH,
+                         "%d inputs cannot hold %d previous actions and observations",
+                         (int)c->n_obs, (int)c->n_act);
+    prev_range r = {first ? 0 : c->n_obs - c->n_act, c->n_act, {DEFT_SRC_PREV, 0, 0, 0}};
+    if (is_normalised(c, r.from, r.count)) {
+        deft_layer l;
+        deft_status s = make_affine(m, &r, &l, err);
+        if (s == DEFT_OK) s = insert_first(m, &l, err);
+        if (s != DEFT_OK) return s;
+        r.by.kind = DEFT_SRC_LAYER;
+    }
+    deft_status s = DEFT_OK;
+    for (int32_t k = 0; s == DEFT_OK && k < m->n_layer; k++)
+        s = replace_segments(m, &m->layer[k].in, &m->layer[k].n_segment, &r);
+    if (s == DEFT_OK) s = replace_segments(m, &m->out, &m->n_out_segment, &r);
+    if (s != DEFT_OK) return no_memory(err);
+    c->n_obs -= c->n_act;
+    if (first) drop_first(c, c->n_act);
+    model_forget_graph(m);
+    return deft_model_check(m, err);
+}
+
+/* --- contracts by name ----------------------------------------------------------------------- */
+
+static const known_contract *find(const char *name)
+{
+    for (int32_t i = 0; name && i < N_KNOWN; i++)
+        if (strcmp(known[i].name, name) == 0) return &known[i];
+    return NULL;
+}
+
+/* What the world's value has to be multiplied by to be what the policy's normaliser takes now. */
+static double factor(const known_contract *from, const known_contract *to, int32_t i)
+{
+    // a policy without a contract, or with another's, takes what its environment emits
+    const bool was_raw = from && from->obs == to->obs && !from->divided;
+    if (was_raw == !to->divided) return 1;
+    return was_raw ? (double)to->obs[i].max : 1 / (double)to->obs[i].max;
+}
+
+/* x = (f obs - offset) scale = (obs - offset / f) (f scale) */
+static deft_status set_observations(deft_model *m, const known_contract *k, deft_error *err)
+{
+    deft_contract *c = &m->contract;
+    const known_contract *from = find(c->name);
+    const char **name = DEFT_NEW_ARRAY(m->arena, const char *, k->n_obs);
+    const char **unit = DEFT_NEW_ARRAY(m->arena, const char *, k->n_obs);
+    float *scale = DEFT_NEW_ARRAY(m->arena, float, k->n_obs);
+    float *offset = DEFT_NEW_ARRAY(m->arena, float, k->n_obs);
+    if (!name || !unit || !scale || !offset) return no_memory(err);
+    bool any_scale = false;
+    for (int32_t i = 0; i < k->n_obs; i++) {
+        const double f = factor(from, k, i);
+        name[i] = k->obs[i].name;
+        unit[i] = k->divided ? k->obs[i].unit_div : k->obs[i].unit;
+        scale[i] = (float)((double)at_or(c->obs_scale, i, 1) * f);
+        offset[i] = (float)((double)at_or(c->obs_offset, i, 0) / f);
+        any_scale |= scale[i] != 1;
+    }
+    c->obs_name = name;
+    c->obs_unit = unit;
+    c->obs_scale = any_scale ? scale : NULL;
+    if (c->obs_offset) c->obs_offset = offset;
+    return DEFT_OK;
+}
+
+/* The tighter of the policy's own limits and the contract's; the contract's if they are apart. */
+static deft_status set_actions(deft_model *m, const known_contract *k, deft_error *err)
+{
+    deft_contract *c = &m->contract;
+    const char **name = DEFT_NEW_ARRAY(m->arena, const char *, k->n_act);
+    const char **unit = DEFT_NEW_ARRAY(m->arena, const char *, k->n_act);
+    float *lo = DEFT_NEW_ARRAY(m->arena, float, k->n_act);
+    float *hi = DEFT_NEW_ARRAY(m->arena, float, k->n_act);
+    if (!name || !unit || !lo || !hi) return no_memory(err);
+    for (int32_t i = 0; i < k->n_act; i++) {
+        name[i] = k->act[i].name;
+        unit[i] = k->act[i].unit;
+        lo[i] = fmaxf(at_or(c->act_lo, i, -INFINITY), k->act[i].lo);
+        hi[i] = fminf(at_or(c->act_hi, i, INFINITY), k->act[i].hi);
+        if (lo[i] <= hi[i]) continue;
+        lo[i] = k->act[i].lo;
+        hi[i] = k->act[i].hi;
+    }
+    c->act_name = name;
+    c->act_unit = unit;
+    c->act_lo = lo;
+    c->act_hi = hi;
+    return DEFT_OK;
+}
+
+/* The contract's notes, then what else was noted. */
+static deft_status set_notes(deft_model *m, const known_contract *k, deft_error *err)
+{
+    deft_contract *c = &m->contract;
+    deft_meta *note = DEFT_NEW_ARRAY(m->arena, deft_meta, (size_t)c->n_note + (size_t)k->n_note);
+    if (!note) return no_memory(err);
+    int32_t n = 0;
+    for (; n < k->n_note; n++) note[n] = k->note[n];
+    for (int32_t i = 0; i < c->n_note; i++) {
+        bool again = false;
+        for (int32_t j = 0; j < k->n_note; j++)
+            again |= strcmp(c->note[i].key, k->note[j].key) == 0;
+        if (!again) note[n++] = c->note[i];
+    }
+    c->note = note;
+    c->n_note = n;
+    return DEFT_OK;
+}
+
+deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error *err)
+{
+    const known_contract *k = find(name);
+    char text[128];
+    if (!k)
+        return deft_fail(err, DEFT_E_ARG,
+                         "there is no contract '%s'; there are quaid, quaid-normalised and "
+                         "pendulum",
+                         deft_escape(text, sizeof text, name ? name : "", 64));
+    deft_contract *c = &m->contract;
+    const bool previous = k->previous_first && c->n_obs == k->n_obs + k->n_act;
+    if (c->discrete || c->n_act != k->n_act || (c->n_obs != k->n_obs && !previous))
+        return deft_fail(
+            err, DEFT_E_MISMATCH,
+            "contract '%s' wants %d observations%s and %d actions; the policy has "
+            "%d and %d%s",
+            k->name, (int)k->n_obs, k->previous_first ? " (behind the previous action or not)" : "",
+            (int)k->n_act, (int)c->n_obs, (int)c->n_act, c->discrete ? " discrete" : "");
+    deft_status s = previous ? deft_model_feed_previous(m, true, err) : DEFT_OK;
+    if (s == DEFT_OK) s = set_observations(m, k, err);
+    if (s == DEFT_OK) s = set_actions(m, k, err);
+    if (s == DEFT_OK) s = set_notes(m, k, err);
+    if (s != DEFT_OK) return s;
+    c->name = k->name;
+    c->period_s = k->period_s;
+    model_forget_graph(m);
+    return deft_model_check(m, err);
+}
