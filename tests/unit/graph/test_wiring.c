@@ -67,7 +67,7 @@ static void test_rewire(void)
     deft_arena *a = deft_arena_create(0);
     deft_error err = {0};
     deft_model *m = stack(a);
-    float want[8], late[8], got[8];
+    float want[8] = {0}, late[8] = {0}, got[8] = {0};
     run(m, want, 5);
     CHECK(deft_model_rewire(m, &err) == 0, "nothing to do");
     delay(m, 1);
@@ -90,7 +90,7 @@ static void test_order(void)
     deft_arena *a = deft_arena_create(0);
     deft_error err = {0};
     deft_model *m = stack(a);
-    float want[8], got[8];
+    float want[8] = {0}, got[8] = {0};
     run(m, want, 5);
     const deft_layer first = m->layer[0];
     m->layer[0] = m->layer[2];

@@ -1,0 +1,135 @@
+/* test_verify.c - a policy beside its graph: agreement, and where the first difference is. */
+#include "small_graph.h"
+
+#include <math.h>
+
+static deft_status verify(const small_policy *p, float *worst, deft_error *err)
+{
+    *err = (deft_error){0};
+    return deft_verify(&p->graph.g, &p->model, 200, 1e-5f, 1, worst, err);
+}
+
+static void test_agrees(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    float worst = -1;
+    small_recurrent(&p, a);
+    CHECK_OK(verify(&p, &worst, &err), err);
+    CHECK(worst >= 0 && worst < 1e-6f, "worst %g", (double)worst);
+    CHECK_OK(verify(&p, NULL, &err), err);
+    p.model.act_value = NULL; // a graph that ends before the actions
+    CHECK_OK(verify(&p, &worst, &err), err);
+    deft_arena_destroy(a);
+}
+
+static void test_names_the_node(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    float worst = 0;
+    small_recurrent(&p, a);
+    p.layer[1].weight[0] += 0.01f;
+    CHECK(verify(&p, &worst, &err) == DEFT_E_MISMATCH, "head: %s", err.text);
+    CHECK(strstr(err.text, "Tanh") && strstr(err.text, "'head'"), "%s", err.text);
+    CHECK(worst > 1e-5f && worst < 0.02f, "worst %g", (double)worst);
+    p.layer[1].weight[0] -= 0.01f;
+    p.layer[0].weight_h[1] += 0.01f; // and with it the head's inputs
+    CHECK(verify(&p, &worst, &err) == DEFT_E_MISMATCH, "memory: %s", err.text);
+    CHECK(strstr(err.text, "GRU") && strstr(err.text, "'memory'"), "%s", err.text);
+    CHECK(strstr(err.text, "step 1"), "the state is zero at first: %s", err.text);
+    deft_arena_destroy(a);
+}
+
+static void test_contract(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    small_recurrent(&p, a);
+    p.model.contract.act_scale = (float[]){1, 1.001f};
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "scale: %s", err.text);
+    CHECK(strstr(err.text, "the actions"), "%s", err.text);
+    p.model.contract.act_scale = NULL;
+    p.model.contract.obs_hi = (float[]){3, 3, 3}; // only seen by loud steps
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "clip: %s", err.text);
+    deft_arena_destroy(a);
+}
+
+/* The state of the graph has to come from the output that the roles name. */
+static void test_roles(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    small_recurrent(&p, a);
+    p.port[1].index = 0; // the action
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "wrong state: %s", err.text);
+    p.port[1].index = 2;
+    CHECK(verify(&p, NULL, &err) == DEFT_E_ARG && err.text[0], "no such output");
+    p.port[1].index = 1;
+    p.port[0].index = 1;
+    CHECK(verify(&p, NULL, &err) == DEFT_E_ARG && err.text[0], "beyond the observation");
+    p.port[0].index = 0;
+    p.port[0].kind = DEFT_PORT_UNUSED;
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "not fed");
+    p.port[0].kind = DEFT_PORT_OBS;
+    CHECK_OK(verify(&p, NULL, &err), err);
+    p.layer[0].origin_element = (const int64_t[]){0, 2};
+    CHECK(verify(&p, NULL, &err) == DEFT_E_ARG && err.text[0], "an element that is not there");
+    deft_arena_destroy(a);
+}
+
+static void test_changed(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    small_recurrent(&p, a);
+    CHECK_OK(deft_model_feed_previous(&p.model, true, &err), err);
+    CHECK(verify(&p, NULL, &err) == DEFT_E_ARG && err.text[0], "no longer as it was read");
+    deft_arena_destroy(a);
+}
+
+static void test_discrete(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    small_recurrent(&p, a);
+    p.model.contract.discrete = true;
+    p.model.contract.n_act = 1;
+    CHECK_OK(verify(&p, NULL, &err), err);
+    p.layer[0].origin_value = p.layer[1].origin_value = NULL;
+    p.layer[1].bias[1] += 0.001f;
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "values: %s", err.text);
+    CHECK(strstr(err.text, "the outputs"), "%s", err.text);
+    deft_arena_destroy(a);
+}
+
+static void test_not_finite(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    small_recurrent(&p, a);
+    p.layer[1].activation.kind = DEFT_ACT_NONE;
+    p.layer[1].weight[0] = 3e38f;
+    p.layer[1].weight[1] = 3e38f;
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "overflow: %s", err.text);
+    deft_arena_destroy(a);
+}
+
+int main(void)
+{
+    test_agrees();
+    test_names_the_node();
+    test_contract();
+    test_roles();
+    test_changed();
+    test_discrete();
+    test_not_finite();
+    return check_report();
+}
