@@ -137,11 +137,71 @@ static deft_status run_gather_elements(op_ctx *c)
     return s;
 }
 
-static deft_status refuse_reduction(const op_ctx *c)
+typedef enum reduction { NONE, ADD, MUL, MIN, MAX } reduction;
+
+static deft_status reduction_of(const op_ctx *c, reduction *out)
 {
+    static const char *const name[] = {"none", "add", "mul", "min", "max"};
     const deft_attr *a = deft_node_attr(c->node, "reduction");
-    if (!a || a->kind != DEFT_ATTR_STRING || strcmp(a->s, "none") == 0) return DEFT_OK;
-    return op_fail(c, DEFT_E_UNSUPPORTED, "only reduction 'none' is supported");
+    const char *s = a && a->kind == DEFT_ATTR_STRING ? a->s : "none";
+    for (int k = NONE; k <= MAX; k++) {
+        *out = (reduction)k;
+        if (strcmp(name[k], s) == 0) return DEFT_OK;
+    }
+    return op_fail(c, DEFT_E_UNSUPPORTED, "an unknown reduction");
+}
+
+/* Sums and products of integers wrap. */
+static uint64_t reduce_integer(reduction r, uint64_t a, uint64_t b, bool is_signed)
+{
+    const bool less = is_signed ? (int64_t)b < (int64_t)a : b < a;
+    switch (r) {
+    case ADD:
+        return a + b;
+    case MUL:
+        return a * b;
+    case MIN:
+        return less ? b : a;
+    case MAX:
+        return less ? a : b;
+    default:
+        return b;
+    }
+}
+
+static double reduce_float(reduction r, double a, double b)
+{
+    switch (r) {
+    case ADD:
+        return a + b;
+    case MUL:
+        return a * b;
+    case MIN:
+        return b < a ? b : a;
+    case MAX:
+        return b > a ? b : a;
+    default:
+        return b;
+    }
+}
+
+/* t[at..] = t[at..] (reduction) from[k..], n elements. */
+static void update(reduction r, deft_tensor *t, int64_t at, const deft_tensor *from, int64_t k,
+                   int64_t n)
+{
+    if (r == NONE) {
+        copy_run(t, at, from, k, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (op_is_float(t->dtype))
+            op_set_f64(t, at + i, reduce_float(r, op_get_f64(t, at + i), op_get_f64(from, k + i)));
+        else
+            op_set_i64(t, at + i,
+                       (int64_t)reduce_integer(r, (uint64_t)op_get_i64(t, at + i),
+                                               (uint64_t)op_get_i64(from, k + i),
+                                               t->dtype != DEFT_U64));
+    }
 }
 
 static deft_status run_scatter_elements(op_ctx *c)
@@ -152,26 +212,28 @@ static deft_status run_scatter_elements(op_ctx *c)
     const int32_t axis = op_axis(deft_node_int(c->node, "axis", 0), x->rank);
     if (axis < 0 || !same_rank_inside(idx, x, axis))
         return op_fail(c, DEFT_E_FORMAT, "indices do not fit the data");
-    deft_status s = refuse_reduction(c);
+    reduction r;
+    deft_status s = reduction_of(c, &r);
     if (s == DEFT_OK) s = op_out(c, 0, x->dtype, x->rank, x->dim);
     if (s != DEFT_OK) return s;
     copy_run(&c->out[0], 0, x, 0, x->count);
     for (int64_t k = 0; k < idx->count; k++) {
         const int64_t at = element_at(x, idx, axis, k);
         if (at < 0) return op_fail(c, DEFT_E_FORMAT, "index %lld is out of range", (long long)k);
-        copy_run(&c->out[0], at, up, k, 1);
+        update(r, &c->out[0], at, up, k, 1);
     }
     return DEFT_OK;
 }
 
-/* Offset that the n-tuple k of idx names in x, or -1. */
-static int64_t tuple_at(const deft_tensor *x, const deft_tensor *idx, int32_t n, int64_t k)
+/* Offset that the n-tuple k of idx names in x from dimension `from` on, or -1. */
+static int64_t tuple_at(const deft_tensor *x, int32_t from, const deft_tensor *idx, int32_t n,
+                        int64_t k)
 {
     int64_t at = 0;
     for (int32_t d = 0; d < n; d++) {
-        const int64_t i = index_at(idx, k * n + d, x->dim[d]);
+        const int64_t i = index_at(idx, k * n + d, x->dim[from + d]);
         if (i < 0) return -1;
-        at += i * op_product(x, d + 1, x->rank);
+        at += i * op_product(x, from + d + 1, x->rank);
     }
     return at;
 }
@@ -187,15 +249,16 @@ static deft_status run_scatter_nd(op_ctx *c)
     const int64_t run = op_product(x, n, x->rank), count = idx->count / tuple;
     if (up->count != count * run)
         return op_fail(c, DEFT_E_FORMAT, "updates do not fit the indices");
-    deft_status s = refuse_reduction(c);
+    reduction r;
+    deft_status s = reduction_of(c, &r);
     if (s == DEFT_OK) s = op_out(c, 0, x->dtype, x->rank, x->dim);
     if (s != DEFT_OK) return s;
     copy_run(&c->out[0], 0, x, 0, x->count);
     for (int64_t k = 0; k < count; k++) {
-        const int64_t at = tuple_at(x, idx, n, k);
+        const int64_t at = tuple_at(x, 0, idx, n, k);
         if (at < 0)
             return op_fail(c, DEFT_E_FORMAT, "index tuple %lld is out of range", (long long)k);
-        copy_run(&c->out[0], at, up, k * run, run);
+        update(r, &c->out[0], at, up, k * run, run);
     }
     return DEFT_OK;
 }
@@ -205,23 +268,27 @@ static deft_status run_gather_nd(op_ctx *c)
     const deft_tensor *x = op_in(c, 0), *idx = op_in(c, 1);
     if (!x || !is_index(idx) || idx->rank < 1)
         return op_fail(c, DEFT_E_FORMAT, "wants data and indices");
-    if (deft_node_int(c->node, "batch_dims", 0) != 0)
-        return op_fail(c, DEFT_E_UNSUPPORTED, "batch_dims is not supported");
     const int64_t tuple = idx->dim[idx->rank - 1];
-    if (tuple < 1 || tuple > x->rank) return op_fail(c, DEFT_E_FORMAT, "index tuples are too long");
-    const int32_t n = (int32_t)tuple;
+    const int64_t shared = deft_node_int(c->node, "batch_dims", 0);
+    if (shared < 0 || shared >= idx->rank || tuple < 1 || tuple > x->rank - shared)
+        return op_fail(c, DEFT_E_FORMAT, "index tuples are too long");
+    const int32_t n = (int32_t)tuple, b = (int32_t)shared;
     int64_t dim[2 * DEFT_MAX_RANK];
     int32_t r = 0;
     for (int32_t i = 0; i < idx->rank - 1; i++) dim[r++] = idx->dim[i];
-    for (int32_t i = n; i < x->rank; i++) dim[r++] = x->dim[i];
+    for (int32_t i = b + n; i < x->rank; i++) dim[r++] = x->dim[i];
+    for (int32_t i = 0; i < b; i++)
+        if (x->dim[i] != idx->dim[i])
+            return op_fail(c, DEFT_E_FORMAT, "data and indices differ in their batch");
     const deft_status s = op_out(c, 0, x->dtype, r, dim);
     if (s != DEFT_OK) return s;
-    const int64_t run = op_product(x, n, x->rank), count = idx->count / tuple;
+    const int64_t run = op_product(x, b + n, x->rank), item = op_product(x, b, x->rank);
+    const int64_t count = idx->count / tuple, per_item = op_product(idx, b, idx->rank - 1);
     for (int64_t k = 0; k < count; k++) {
-        const int64_t at = tuple_at(x, idx, n, k);
+        const int64_t at = tuple_at(x, b, idx, n, k);
         if (at < 0)
             return op_fail(c, DEFT_E_FORMAT, "index tuple %lld is out of range", (long long)k);
-        copy_run(&c->out[0], k * run, x, at, run);
+        copy_run(&c->out[0], k * run, x, k / per_item * item + at, run);
     }
     return DEFT_OK;
 }
