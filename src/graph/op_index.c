@@ -27,7 +27,7 @@ static deft_status run_slice(op_ctx *c)
     const int32_t ns = op_list(c, NULL, attrs ? -1 : 4, steps);
     if (!x || n < 0 || ne != n || (na != 0 && na != n) || (ns != 0 && ns != n))
         return op_fail(c, DEFT_E_FORMAT, "starts, ends, axes and steps do not fit");
-    int64_t first[DEFT_MAX_RANK] = {0}, step[DEFT_MAX_RANK], dim[DEFT_MAX_RANK];
+    int64_t first[DEFT_MAX_RANK] = {0}, step[DEFT_MAX_RANK] = {0}, dim[DEFT_MAX_RANK] = {0};
     for (int32_t d = 0; d < x->rank; d++) {
         step[d] = 1;
         dim[d] = x->dim[d];

@@ -141,7 +141,7 @@ static double number(const deft_tensor *t, int64_t k)
     case DEFT_U64:
         return (double)((const uint64_t *)t->data)[k];
     default:
-        return NAN;
+        return (double)NAN;
     }
 }
 
