@@ -118,13 +118,13 @@ typedef struct deft_model {
     deft_segment *out;    // their lengths add up to n_output
     int32_t n_assumption; // what had to be assumed to understand the source, for people
     const char **assumption;
-    /* For verification, set by deft_understand and forgotten by what changes inputs or wiring:
-     * the role of every graph input [g->n_input]; and of which graph value the actions (the
-     * outputs before the argmax if discrete) [n_output] are which elements, NULL where the graph
-     * ends before them. */
+    /* For verification and lint, set by deft_understand: the role of every graph input
+     * [g->n_input]; and of which graph value the actions (the outputs before the argmax if
+     * discrete) [n_output] are which elements, NULL where the graph ends before them. */
     const deft_port_role *port; // NULL for models not read from a graph
     const int32_t *act_value;
     const int64_t *act_element;
+    bool changed; // inputs or wiring, since it was read: it no longer runs as its graph does
 } deft_model;
 
 /* Checks every rule stated above (segments in range and backward, shapes, finite weights). All

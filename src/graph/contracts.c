@@ -236,7 +236,7 @@ deft_status deft_model_feed_previous(deft_model *m, bool first, deft_error *err)
     if (s != DEFT_OK) return no_memory(err);
     c->n_obs -= c->n_act;
     if (first) drop_first(c, c->n_act);
-    model_forget_graph(m);
+    m->changed = true;
     return deft_model_check(m, err);
 }
 
@@ -353,6 +353,6 @@ deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error 
     if (s != DEFT_OK) return s;
     c->name = k->name;
     c->period_s = k->period_s;
-    model_forget_graph(m);
+    m->changed = true;
     return deft_model_check(m, err);
 }

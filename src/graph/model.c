@@ -85,13 +85,6 @@ deft_status deft_model_assume(deft_model *m, const char *fmt, ...)
     return DEFT_OK;
 }
 
-void model_forget_graph(deft_model *m)
-{
-    m->port = NULL;
-    m->act_value = NULL;
-    m->act_element = NULL;
-}
-
 /* --- checks ---------------------------------------------------------------------------------- */
 
 int32_t model_gates(deft_layer_kind k)

@@ -11,7 +11,4 @@ bool model_has_h(deft_layer_kind k);    // GRU and LSTM
 /* What layer k (n_layer: the output) reads. Returns the number of segments. */
 int32_t model_segments(const deft_model *m, int32_t k, deft_segment **out);
 
-/* After a change to inputs or wiring: the policy can no longer run beside its graph. */
-void model_forget_graph(deft_model *m);
-
 #endif

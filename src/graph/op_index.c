@@ -50,8 +50,9 @@ static deft_status run_slice(op_ctx *c)
     for (int64_t k = 0; st == DEFT_OK && k < c->out[0].count; k++) {
         int64_t rest = k, from = 0, stride = 1;
         for (int32_t d = x->rank - 1; d >= 0; d--) {
-            from += (first[d] + rest % dim[d] * step[d]) * stride;
-            rest /= dim[d];
+            const int64_t len = c->out[0].dim[d]; // > 0, there are elements
+            from += (first[d] + rest % len * step[d]) * stride;
+            rest /= len;
             stride *= x->dim[d];
         }
         copy_run(&c->out[0], k, x, from, 1);

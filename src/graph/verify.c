@@ -246,7 +246,7 @@ deft_status deft_verify(const deft_graph *g, const deft_model *m, int32_t steps,
                         uint64_t seed, float *worst, deft_error *err)
 {
     if (worst) *worst = 0;
-    if (!m->port || !stands_for_something(m))
+    if (!m->port || m->changed || !stands_for_something(m))
         return deft_fail(err, DEFT_E_ARG,
                          "the policy cannot be verified: it is not as it was read from a graph");
     verifier v = {.g = g, .m = m, .tolerance = tolerance, .err = err};

@@ -94,6 +94,6 @@ int32_t deft_model_rewire(deft_model *m, deft_error *err)
                 s[i].index = place[s[i].index];
     }
     m->layer = layer;
-    model_forget_graph(m);
+    m->changed = true;
     return changed;
 }
