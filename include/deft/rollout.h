@@ -14,21 +14,34 @@ extern "C" {
 #endif
 
 /* Anything that can be asked for actions: an image in the runtime, or a graph that only the
- * reference evaluator can run. One controller serves one thread. */
+ * reference evaluator can run. One controller serves one thread. Errors: those of the policy
+ * (DEFT_E_FORMAT, DEFT_E_VERSION, DEFT_E_LAYOUT), DEFT_E_UNSUPPORTED for graphs in which no action
+ * is found, DEFT_E_SPACE. */
 typedef struct deft_controller deft_controller;
-/* image is borrowed; kernels NULL: the best of this host. */
+/* image is borrowed, 16-byte aligned; kernels NULL: the best of this host. */
 deft_status deft_controller_from_image(deft_bytes image, const deft_kernels *kernels,
                                        deft_controller **out, deft_error *err);
-/* g is borrowed. State ports are paired by shape and name and fed back. */
+/* g is borrowed. State ports are paired by shape, name ("h_t_in" and "h_t", "h0" and "hn") and
+ * order and fed back, an input called "prev_action" or the like is fed the previous action; all
+ * other inputs, in order, are the observation. */
 deft_status deft_controller_from_graph(const deft_graph *g, deft_controller **out, deft_error *err);
+/* Another one over the same image or graph, reset, for another thread. */
 deft_status deft_controller_clone(const deft_controller *c, deft_controller **out, deft_error *err);
 void deft_controller_destroy(deft_controller *c);
 int32_t deft_controller_n_obs(const deft_controller *c);
 int32_t deft_controller_n_act(const deft_controller *c);
+/* Does it fit the environment? DEFT_E_MISMATCH says how not. A graph with n_act more inputs than
+ * the environment has observations is from now on fed the previous action in the first ones
+ * (where spec->previous_action_first); its n_obs is then the environment's. deft_rollout_run does
+ * this for its own copies. */
+deft_status deft_controller_bind(deft_controller *c, const deft_env_spec *spec, deft_error *err);
+/* State and previous action to zeros. */
 void deft_controller_reset(deft_controller *c);
+/* obs [n_obs], act [n_act]; applied_prev [n_act] is what was really done last time, NULL: the last
+ * act. DEFT_E_RANGE where numbers are not finite. */
 deft_status deft_controller_step(deft_controller *c, const float *obs, const float *applied_prev,
                                  float *act, deft_error *err);
-/* Output of the last recurrent layer (the encoder's top h) after the step, or NULL. */
+/* Output [*n] of the last recurrent layer (the encoder's top h) after the step, or NULL. */
 const float *deft_controller_hidden(const deft_controller *c, int32_t *n);
 
 typedef struct deft_rollout_config {
@@ -44,10 +57,12 @@ typedef struct deft_rollout_config {
 } deft_rollout_config;
 
 typedef struct deft_stat {
-    double mean, sd, ci95; // ci95: half width, Student's t
+    double mean; // NAN where n is 0
+    double sd;   // of the sample; NAN where n < 2
+    double ci95; // half width of the 95 % interval of the mean, Student's t; NAN where n < 2
     int64_t n;
 } deft_stat;
-/* NAN values are left out. */
+/* NAN values are left out; n says how many there were without them. */
 deft_stat deft_stat_of(const double *x, int64_t n);
 /* Of the differences a[k] - b[k]. */
 deft_stat deft_stat_paired(const double *a, const double *b, int64_t n);
