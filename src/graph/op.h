@@ -33,6 +33,8 @@ int64_t op_get_i64(const deft_tensor *t, int64_t k);   // floats: truncated, sat
 void op_set_f64(deft_tensor *t, int64_t k, double v);  // integers: truncated, saturated
 void op_set_i64(deft_tensor *t, int64_t k, int64_t v); // narrower integers: wrapped
 bool op_is_float(deft_dtype t);
+/* The element type that ONNX numbers so (f16 and bf16: f32), 0 for one that has none here. */
+deft_dtype op_onnx_dtype(int64_t type);
 
 /* Right-aligned broadcast of two shapes. DEFT_E_FORMAT if they do not fit. */
 deft_status op_broadcast(const op_ctx *c, const deft_tensor *a, const deft_tensor *b, int32_t *rank,

@@ -57,6 +57,17 @@ int32_t op_list(op_ctx *c, const char *name, int32_t i, int64_t dst[OP_MAX_LIST]
     return (int32_t)t->count;
 }
 
+deft_dtype op_onnx_dtype(int64_t type)
+{
+    static const deft_dtype by_onnx[] = {
+        [1] = DEFT_F32,  [2] = DEFT_U8,   [3] = DEFT_I8,   [4] = DEFT_U16,  [5] = DEFT_I16,
+        [6] = DEFT_I32,  [7] = DEFT_I64,  [9] = DEFT_BOOL, [10] = DEFT_F32, [11] = DEFT_F64,
+        [12] = DEFT_U32, [13] = DEFT_U64, [16] = DEFT_F32,
+    };
+    const bool known = type >= 0 && type < (int64_t)(sizeof by_onnx / sizeof by_onnx[0]);
+    return known ? by_onnx[type] : (deft_dtype)0;
+}
+
 bool op_is_float(deft_dtype t)
 {
     return t == DEFT_F32 || t == DEFT_F64;

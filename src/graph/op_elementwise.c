@@ -147,16 +147,15 @@ static double f_thresholded(double x, double a, double b)
 static const struct {
     const char *name;
     param_fn *f;
-    float alpha;
     const char *beta_name;
-    float beta;
+    float alpha, beta;
 } param[] = {
-    {"LeakyRelu", f_leaky, 0.01f, "beta", 0},
-    {"Elu", f_elu, 1, "beta", 0},
-    {"Celu", f_celu, 1, "beta", 0},
-    {"Selu", f_selu, 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f},
-    {"HardSigmoid", f_hard_sigmoid, 0.2f, "beta", 0.5f},
-    {"ThresholdedRelu", f_thresholded, 1, "beta", 0},
+    {"LeakyRelu", f_leaky, "beta", 0.01f, 0},
+    {"Elu", f_elu, "beta", 1, 0},
+    {"Celu", f_celu, "beta", 1, 0},
+    {"Selu", f_selu, "gamma", 1.67326319217681884765625f, 1.05070102214813232421875f},
+    {"HardSigmoid", f_hard_sigmoid, "beta", 0.2f, 0.5f},
+    {"ThresholdedRelu", f_thresholded, "beta", 1, 0},
 };
 
 static deft_status run_param(op_ctx *c)
@@ -464,18 +463,10 @@ static deft_status run_where(op_ctx *c)
 
 static deft_status run_cast(op_ctx *c)
 {
-    // ONNX's numbering of element types
-    static const deft_dtype by_onnx[] = {
-        [1] = DEFT_F32,  [2] = DEFT_U8,   [3] = DEFT_I8,   [4] = DEFT_U16,  [5] = DEFT_I16,
-        [6] = DEFT_I32,  [7] = DEFT_I64,  [9] = DEFT_BOOL, [10] = DEFT_F32, [11] = DEFT_F64,
-        [12] = DEFT_U32, [13] = DEFT_U64, [16] = DEFT_F32,
-    };
     const deft_tensor *x = op_in(c, 0), *like = op_in(c, 1);
     if (!x) return op_fail(c, DEFT_E_FORMAT, "input 0 is missing");
     const int64_t to = deft_node_int(c->node, "to", 0);
-    deft_dtype dtype =
-        to >= 0 && to < (int64_t)(sizeof by_onnx / sizeof by_onnx[0]) ? by_onnx[to] : (deft_dtype)0;
-    if (like) dtype = like->dtype;
+    const deft_dtype dtype = like ? like->dtype : op_onnx_dtype(to);
     if (!dtype)
         return op_fail(c, DEFT_E_UNSUPPORTED, "cannot cast to ONNX type %lld", (long long)to);
     const deft_status s = op_out(c, 0, dtype, x->rank, x->dim);
@@ -497,12 +488,6 @@ static deft_status run_identity(op_ctx *c)
     const deft_status s = op_out(c, 0, x->dtype, x->rank, x->dim);
     if (s != DEFT_OK) return s;
     if (x->count) memcpy(c->out[0].data, x->data, (size_t)x->count * deft_dtype_size(x->dtype));
-    // Dropout's second output: in inference everything is kept
-    if (c->node->n_out > 1 && c->node->out[1] != -1) {
-        const deft_status s1 = op_out(c, 1, DEFT_BOOL, x->rank, x->dim);
-        if (s1 != DEFT_OK) return s1;
-        if (x->count) memset(c->out[1].data, 1, (size_t)x->count);
-    }
     return DEFT_OK;
 }
 
@@ -511,7 +496,13 @@ static deft_status run_dropout(op_ctx *c)
     const deft_tensor *training = op_in(c, 2);
     if (training && training->count == 1 && op_get_i64(training, 0))
         return op_fail(c, DEFT_E_UNSUPPORTED, "training mode");
-    return run_identity(c);
+    deft_status s = run_identity(c);
+    if (s != DEFT_OK || c->node->n_out < 2 || c->node->out[1] == -1) return s;
+    // the mask: in inference everything is kept; before opset 10 it had the data's type
+    const deft_tensor *x = op_in(c, 0);
+    s = op_out(c, 1, c->opset < 10 ? x->dtype : DEFT_BOOL, x->rank, x->dim);
+    for (int64_t k = 0; s == DEFT_OK && k < x->count; k++) op_set_f64(&c->out[1], k, 1);
+    return s;
 }
 
 const op_entry op_table_elementwise[] = {

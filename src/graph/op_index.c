@@ -39,12 +39,12 @@ static deft_status run_slice(op_ctx *c)
         if (by == 0 || by == INT64_MIN) return op_fail(c, DEFT_E_FORMAT, "a step is not valid");
         const int64_t s0 = starts[i] < 0 ? starts[i] + len : starts[i];
         const int64_t e0 = ends[i] < 0 ? ends[i] + len : ends[i];
-        const int64_t s = by > 0 ? clamp_i64(s0, 0, len) : clamp_i64(s0, -1, len - 1);
+        const int64_t s = clamp_i64(s0, 0, by > 0 ? len : len - 1);
         const int64_t e = by > 0 ? clamp_i64(e0, 0, len) : clamp_i64(e0, -1, len - 1);
         const int64_t span = by > 0 ? e - s : s - e, mag = by > 0 ? by : -by;
         first[d] = s;
         step[d] = by;
-        dim[d] = span > 0 ? (span - 1) / mag + 1 : 0;
+        dim[d] = span > 0 && len > 0 ? (span - 1) / mag + 1 : 0;
     }
     const deft_status st = op_out(c, 0, x->dtype, x->rank, dim);
     for (int64_t k = 0; st == DEFT_OK && k < c->out[0].count; k++) {

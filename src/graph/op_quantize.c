@@ -11,12 +11,10 @@ typedef struct affine {
 
 static deft_status affine_of(op_ctx *c, const deft_tensor *x, affine *q)
 {
-    q->scale = op_in(c, 1);
-    q->zero = op_in(c, 2);
+    *q = (affine){op_in(c, 1), op_in(c, 2), 1, 1};
     if (!x || !q->scale || !op_is_float(q->scale->dtype))
         return op_fail(c, DEFT_E_FORMAT, "wants data and a float scale");
     q->channels = q->scale->count;
-    q->inner = 1;
     if (deft_node_int(c->node, "block_size", 0))
         return op_fail(c, DEFT_E_UNSUPPORTED, "blocked quantization");
     if (q->scale->rank > 0 && q->channels != 1) {
@@ -40,7 +38,12 @@ static deft_status run_quantize(op_ctx *c)
     const deft_tensor *x = op_in(c, 0);
     affine q;
     deft_status s = affine_of(c, x, &q);
-    if (s == DEFT_OK) s = op_out(c, 0, q.zero ? q.zero->dtype : DEFT_U8, x->rank, x->dim);
+    if (s != DEFT_OK) return s;
+    const int64_t wanted = deft_node_int(c->node, "output_dtype", 0); // opset 21
+    const deft_dtype type = q.zero ? q.zero->dtype : wanted ? op_onnx_dtype(wanted) : DEFT_U8;
+    if (!type || op_is_float(type) || type == DEFT_BOOL)
+        return op_fail(c, DEFT_E_UNSUPPORTED, "cannot quantize to this type");
+    s = op_out(c, 0, type, x->rank, x->dim);
     for (int64_t k = 0; s == DEFT_OK && k < x->count; k++) {
         const int64_t ch = k / q.inner % q.channels;
         const double zero = q.zero ? (double)op_get_i64(q.zero, ch) : 0;
