@@ -50,18 +50,35 @@ typedef struct deft_checkpoint {
     int32_t n;
     const char **name;   // "actor.0.weight"; "/" and "." as in the file
     deft_tensor *tensor; // f32 wherever the file had a float type
+    /* Modules whose classes the file names (TorchScript, whole modules), in its order: "actor.1"
+     * ("" is the root) and "torch.nn.modules.activation.ReLU". */
+    int32_t n_module;
+    const char **module_name, **module_class;
 } deft_checkpoint;
+/* The zip archives of torch.save and torch.jit.save since PyTorch 1.6, and those of
+ * Stable-Baselines3 around them. Names are the paths of dicts, lists and attributes, joined by
+ * "."; views are gathered. DEFT_E_UNSUPPORTED for older files: the text says how to save again. */
 deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
                             deft_checkpoint **out, deft_error *err);
 
 /* How to make a policy of named tensors. Zero: infer, and note what was assumed. */
 typedef struct deft_assemble_options {
-    const char *arch; // comma-separated, e.g. "gru:64x3,dense:256,dense:256,dense:8"; NULL: infer
-    const char *activation; // hidden activation, default "relu"
-    const char *squash;     // "tanh" (default), "none", "clip"
-    const char *input;      // actor input when an encoder is given: "concat" (default) or "encoder"
+    /* The layers, encoder first: "gru:64x3,dense:256,layernorm,dense:8:none"; KIND:WIDTH, xCOUNT
+     * for several, :ACTIVATION where it differs. Layers that are not named are left out; where the
+     * last has twice the width, its first half is kept. NULL: all layers of the actor. */
+    const char *arch;
+    /* Hidden activation. NULL: as the classes of modules in the file say, else as the framework
+     * that gives such names has it by default, else "relu". */
+    const char *activation;
+    const char *squash; // "tanh", "none", "clip" (to [-1, 1]); NULL: likewise, else "tanh"
+    /* Actor input where an encoder is given: "concat" (what the encoder reads, then its output) or
+     * "encoder" (its output alone). NULL: as the width says. */
+    const char *input;
 } deft_assemble_options;
-/* encoder may be NULL. The model lives in a. */
+/* encoder may be NULL. The model lives in a and does not need the checkpoints any more. Layers are
+ * found by names and shapes (docs/guide-checkpoints.md); every input is DEFT_SRC_OBS.
+ * DEFT_E_UNSUPPORTED, DEFT_E_MISMATCH where layers cannot be taken or do not fit; DEFT_E_ARG for
+ * options. */
 deft_status deft_assemble(const deft_checkpoint *actor, const deft_checkpoint *encoder,
                           const deft_assemble_options *opt, deft_arena *a, deft_model **out,
                           deft_error *err);

@@ -54,10 +54,17 @@ static bool looks_like_onnx(const uint8_t *p, size_t size)
     return true;
 }
 
+/* PyTorch before 1.6: a pickle of a magic number; the reader says what to do about it. */
+static bool looks_like_legacy_torch(const uint8_t *p, size_t size)
+{
+    return size >= 6 && p[0] == 0x80 && p[1] <= 5 && memcmp(p + 2, "\x8a\x0a\x6c\xfc", 4) == 0;
+}
+
 deft_format deft_format_detect(const void *data, size_t size)
 {
     const uint8_t *p = data;
     if (size >= 4 && memcmp(p, "DEFT", 4) == 0) return DEFT_FORMAT_IMAGE;
     if (size >= 4 && memcmp(p, "PK\3\4", 4) == 0) return DEFT_FORMAT_TORCH;
+    if (looks_like_legacy_torch(p, size)) return DEFT_FORMAT_TORCH;
     return looks_like_onnx(p, size) ? DEFT_FORMAT_ONNX : DEFT_FORMAT_UNKNOWN;
 }

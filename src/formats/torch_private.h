@@ -1,0 +1,126 @@
+/* torch_private.h - private: what the files of the PyTorch reader share.
+ *
+ * A checkpoint is a zip archive with a pickle, data.pkl, that describes objects and refers to
+ * storages, and one entry of raw bytes for each storage. The pickle is interpreted by a machine of
+ * our own that can only build values: nothing is imported and nothing is called. */
+#ifndef DEFT_FORMATS_TORCH_PRIVATE_H
+#define DEFT_FORMATS_TORCH_PRIVATE_H
+
+#include "deft/formats.h"
+
+/* Element types of storages. */
+typedef enum torch_type {
+    TORCH_NONE = 0,
+    TORCH_FLOAT,
+    TORCH_DOUBLE,
+    TORCH_HALF,
+    TORCH_BFLOAT16,
+    TORCH_LONG,
+    TORCH_INT,
+    TORCH_SHORT,
+    TORCH_CHAR,
+    TORCH_BYTE,
+    TORCH_BOOL,
+    TORCH_UNTYPED, // bytes; the tensor says of what type
+} torch_type;
+
+size_t torch_type_size(torch_type t); // bytes; 1 for UNTYPED
+
+typedef struct torch_storage {
+    const char *key; // the name of its entry
+    torch_type type;
+    int64_t count; // elements, >= 0
+} torch_storage;
+
+/* A tensor as the pickle describes it; not yet compared with the storage's bytes. */
+typedef struct torch_view {
+    const torch_storage *storage;
+    torch_type type;
+    int32_t rank;
+    int64_t offset, size[DEFT_MAX_RANK], stride[DEFT_MAX_RANK]; // elements, >= 0
+} torch_view;
+
+typedef enum pickle_kind {
+    PICKLE_NONE = 0,
+    PICKLE_BOOL,
+    PICKLE_INT,
+    PICKLE_FLOAT,
+    PICKLE_TEXT,
+    PICKLE_BYTES,
+    PICKLE_TUPLE,
+    PICKLE_LIST, // sets too
+    PICKLE_DICT,
+    PICKLE_GLOBAL, // the name of a class or function
+    PICKLE_OBJECT, // an instance of a class, of which only the attributes matter
+    PICKLE_STORAGE,
+    PICKLE_TENSOR,
+    PICKLE_OPAQUE, // something that holds no tensors for us
+} pickle_kind;
+
+typedef struct pickle_value pickle_value;
+struct pickle_value {
+    pickle_kind kind;
+    union {
+        int64_t i;
+        double f;
+        struct {
+            const char *s; // TEXT, BYTES: inside the pickle; GLOBAL: "module.name" with its NUL
+            size_t n;
+        } text;
+        struct {
+            pickle_value **item; // DICT: key, value, key, value, ...
+            size_t n, room;
+        } list;
+        struct {
+            const pickle_value *type; // GLOBAL
+            pickle_value *state;      // NULL until it is set
+        } object;
+        const torch_storage *storage;
+        const torch_view *view;
+    } as;
+};
+
+/* Runs the machine. The value, its parts and pointers into `pickle` live as long as both. Errors
+ * name the byte and the opcode. */
+deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, deft_error *err);
+const char *pickle_kind_name(pickle_kind k);
+pickle_value *pickle_new(deft_arena *a, pickle_kind kind); // NULL: no memory
+bool pickle_push(deft_arena *a, pickle_value *list, pickle_value *item);
+bool pickle_is_text(const pickle_value *v, const char *text);
+
+/* The value of calling `function` with the tuple `args`, for the few that are known. */
+deft_status pickle_call(const pickle_value *function, pickle_value *args, deft_arena *a,
+                        pickle_value **out, deft_error *err);
+/* An instance of a class: known containers, or an object without behaviour. */
+pickle_value *pickle_instance(const pickle_value *type, deft_arena *a);
+/* The storage that a persistent id means. */
+deft_status pickle_persistent(const pickle_value *id, deft_arena *a, pickle_value **out,
+                              deft_error *err);
+
+/* Tensors and modules found below a value, by name. */
+typedef struct torch_found {
+    const char **name;
+    const torch_view **view;
+    size_t n, room;
+    const char **module, **type;
+    size_t n_module, room_module;
+} torch_found;
+/* constants: the values are those of constants.pkl, which TorchScript calls CONSTANTS.c0... */
+deft_status torch_collect(pickle_value *root, bool constants, deft_arena *a, torch_found *found,
+                          deft_error *err);
+
+/* The elements of a view, dense and in native byte order; floating types become float32. */
+deft_status torch_gather(const torch_view *v, deft_bytes storage, bool big_endian, deft_arena *a,
+                         deft_tensor *out, deft_error *err);
+
+/* A zip archive in memory. */
+typedef struct torch_zip torch_zip;
+deft_status torch_zip_open(deft_bytes bytes, deft_arena *work, torch_zip **out, deft_error *err);
+void torch_zip_close(torch_zip *z); // NULL is fine
+size_t torch_zip_count(const torch_zip *z);
+const char *torch_zip_name(const torch_zip *z, size_t i); // sorted
+bool torch_zip_has(const torch_zip *z, const char *name);
+/* An entry's bytes, in the work arena; its CRC is checked. */
+deft_status torch_zip_read(torch_zip *z, const char *name, deft_bytes *out, deft_error *err);
+
+#endif

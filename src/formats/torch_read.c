@@ -1,0 +1,274 @@
+/* torch_read.c - a PyTorch checkpoint: finds the pickle in the archive, names its tensors and
+ * gathers their elements. */
+#include "formats/torch_private.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A storage that is in memory already; several tensors may share it. */
+typedef struct loaded {
+    const char *entry;
+    deft_bytes bytes;
+} loaded;
+
+typedef struct reader {
+    torch_zip *zip;
+    deft_arena *work, *a;
+    char *root;   // the archive's folder: "actor/"
+    char *folder; // where data.pkl lies: "actor/"
+    bool big_endian;
+    loaded *storage; // [n_storage], as many as there are tensors at most
+    size_t n_storage;
+    size_t budget; // bytes that tensors may still take
+    deft_error *err;
+} reader;
+
+static deft_status no_memory(deft_error *err)
+{
+    return deft_fail(err, DEFT_E_SPACE, "more memory than a checkpoint may take");
+}
+
+/* Legacy files are a row of bare pickles (before PyTorch 1.6) or a tar (before 0.1.10). */
+static deft_status check_kind(deft_bytes b, deft_error *err)
+{
+    static const uint8_t legacy[] = {0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46,
+                                     0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19};
+    if (b.size >= 4 && memcmp(b.data, "PK\3\4", 4) == 0) return DEFT_OK;
+    const bool old = b.size > 2 + sizeof legacy && b.data[0] == 0x80 &&
+                     memcmp(b.data + 2, legacy, sizeof legacy) == 0;
+    if (old || (b.size > 262 && memcmp(b.data + 257, "ustar", 5) == 0))
+        return deft_fail(err, DEFT_E_UNSUPPORTED,
+                         "saved in the format that PyTorch used before 1.6; save it again with "
+                         "torch.save(torch.load(FILE, map_location='cpu'), NEW)");
+    if (b.size > 2 && b.data[0] == 0x80 && b.data[1] <= 5)
+        return deft_fail(err, DEFT_E_UNSUPPORTED,
+                         "a bare pickle, not a file of torch.save (which makes a zip archive)");
+    return deft_fail(err, DEFT_E_FORMAT, "not a PyTorch checkpoint: it is no zip archive");
+}
+
+/* Slashes before "data.pkl" in a name that ends so, -1 for others. */
+static int pickle_depth(const char *name)
+{
+    static const char file[] = "data.pkl";
+    const size_t n = strlen(name);
+    if (n < sizeof file - 1 || strcmp(name + n - (sizeof file - 1), file) != 0) return -1;
+    if (n > sizeof file - 1 && name[n - sizeof file] != '/') return -1;
+    int depth = 0;
+    for (const char *s = name; (s = strchr(s, '/')) != NULL; s++) depth++;
+    return depth;
+}
+
+/* The pickle nearest to the root: "actor/data.pkl", or "x/.data/ts_code/0/data.pkl" where a package
+ * holds a TorchScript module. */
+static deft_status find_pickle(reader *r)
+{
+    const char *best = NULL;
+    int depth = INT_MAX;
+    bool twice = false;
+    for (size_t i = 0; i < torch_zip_count(r->zip); i++) {
+        const char *name = torch_zip_name(r->zip, i);
+        const int d = pickle_depth(name);
+        if (d < 0 || d > depth) continue;
+        twice = d == depth;
+        depth = d;
+        best = name;
+    }
+    if (!best)
+        return deft_fail(r->err, DEFT_E_FORMAT,
+                         "the archive has no data.pkl: not made by torch.save or torch.jit.save");
+    if (twice) return deft_fail(r->err, DEFT_E_UNSUPPORTED, "the archive has several data.pkl");
+    const char *slash = strchr(best, '/');
+    r->folder = deft_arena_strndup(r->work, best, strlen(best) - strlen("data.pkl"));
+    r->root = deft_arena_strndup(r->work, best, slash ? (size_t)(slash + 1 - best) : 0);
+    return r->folder && r->root ? DEFT_OK : no_memory(r->err);
+}
+
+static deft_status read_byteorder(reader *r)
+{
+    const char *name = deft_arena_printf(r->work, "%sbyteorder", r->root);
+    deft_bytes b = {0};
+    if (!name) return no_memory(r->err);
+    if (!torch_zip_has(r->zip, name)) return DEFT_OK; // before 2.1 always little
+    const deft_status s = torch_zip_read(r->zip, name, &b, r->err);
+    if (s != DEFT_OK) return s;
+    r->big_endian = b.size == 3 && memcmp(b.data, "big", 3) == 0;
+    if (r->big_endian || (b.size == 6 && memcmp(b.data, "little", 6) == 0)) return DEFT_OK;
+    return deft_fail(r->err, DEFT_E_FORMAT, "entry 'byteorder' says neither little nor big");
+}
+
+/* Interprets one pickle of the archive and collects its tensors. */
+static deft_status read_pickle(reader *r, const char *file, bool constants, torch_found *found)
+{
+    const char *name = deft_arena_printf(r->work, "%s%s", r->folder, file);
+    char text[200];
+    deft_bytes b = {0};
+    pickle_value *root = NULL;
+    if (!name) return no_memory(r->err);
+    deft_status s = torch_zip_read(r->zip, name, &b, r->err);
+    if (s != DEFT_OK) return s;
+    s = pickle_load(b, r->work, &root, r->err);
+    if (s == DEFT_OK) s = torch_collect(root, constants, r->work, found, r->err);
+    if (s == DEFT_OK) return s;
+    return deft_error_prefix(r->err, "entry '%s'", deft_escape(text, sizeof text, name, 1024)), s;
+}
+
+/* data/KEY beside the pickle, constants/KEY, or .data/KEY in a package. */
+static const char *storage_entry(const reader *r, const char *key, bool constants)
+{
+    const char *name =
+        deft_arena_printf(r->work, "%s%s/%s", r->folder, constants ? "constants" : "data", key);
+    if (name && !torch_zip_has(r->zip, name)) {
+        const char *packaged = deft_arena_printf(r->work, "%s.data/%s", r->root, key);
+        if (packaged && torch_zip_has(r->zip, packaged)) return packaged;
+    }
+    return name;
+}
+
+static deft_status load_storage(reader *r, const torch_storage *st, bool constants, deft_bytes *out)
+{
+    const char *name = storage_entry(r, st->key, constants);
+    if (!name) return no_memory(r->err);
+    size_t i = 0;
+    while (i < r->n_storage && strcmp(r->storage[i].entry, name) != 0) i++;
+    if (i == r->n_storage) {
+        const deft_status s = torch_zip_read(r->zip, name, &r->storage[i].bytes, r->err);
+        if (s != DEFT_OK) return s;
+        r->storage[i].entry = name;
+        r->n_storage++;
+    }
+    *out = r->storage[i].bytes;
+    const size_t size = torch_type_size(st->type);
+    if (out->size % size == 0 && (uint64_t)st->count == out->size / size) return DEFT_OK;
+    char text[200];
+    return deft_fail(r->err, DEFT_E_FORMAT, "entry '%s' holds %zu bytes for %lld elements of %zu",
+                     deft_escape(text, sizeof text, name, 1024), out->size, (long long)st->count,
+                     size);
+}
+
+static deft_status gather_all(reader *r, const torch_found *f, bool constants, deft_checkpoint *c)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        deft_tensor *t = &c->tensor[c->n];
+        deft_bytes storage = {0};
+        char text[200];
+        deft_status s = load_storage(r, f->view[i]->storage, constants, &storage);
+        if (s == DEFT_OK) s = torch_gather(f->view[i], storage, r->big_endian, r->a, t, r->err);
+        const size_t bytes =
+            s == DEFT_OK ? (size_t)t->count * deft_dtype_size(t->dtype) : (size_t)0;
+        if (bytes > r->budget) s = no_memory(r->err);
+        if (s != DEFT_OK)
+            return deft_error_prefix(r->err, "tensor '%s'",
+                                     deft_escape(text, sizeof text, f->name[i], 1024)),
+                   s;
+        r->budget -= bytes;
+        c->name[c->n] = deft_arena_strndup(r->a, f->name[i], strlen(f->name[i]));
+        if (!c->name[c->n++]) return no_memory(r->err);
+    }
+    return DEFT_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static deft_status check_names(const reader *r, const deft_checkpoint *c)
+{
+    const char **sorted =
+        deft_arena_copy(r->work, (const void *)c->name, (size_t)c->n * sizeof(const char *));
+    if (!sorted) return no_memory(r->err);
+    qsort((void *)sorted, (size_t)c->n, sizeof *sorted, by_text);
+    for (int32_t i = 1; i < c->n; i++) {
+        char text[200];
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            return deft_fail(r->err, DEFT_E_FORMAT, "two tensors are named '%s'",
+                             deft_escape(text, sizeof text, sorted[i], 1024));
+    }
+    return DEFT_OK;
+}
+
+static deft_status copy_modules(reader *r, const torch_found *f, deft_checkpoint *c)
+{
+    c->module_name = DEFT_NEW_ARRAY(r->a, const char *, f->n_module);
+    c->module_class = DEFT_NEW_ARRAY(r->a, const char *, f->n_module);
+    if (!c->module_name || !c->module_class) return no_memory(r->err);
+    for (size_t i = 0; i < f->n_module; i++) {
+        c->module_name[i] = deft_arena_strndup(r->a, f->module[i], strlen(f->module[i]));
+        c->module_class[i] = deft_arena_strndup(r->a, f->type[i], strlen(f->type[i]));
+        if (!c->module_name[i] || !c->module_class[i]) return no_memory(r->err);
+        c->n_module++;
+    }
+    return DEFT_OK;
+}
+
+/* Everything of the archive that r->zip has open. */
+static deft_status read_archive(reader *r, deft_checkpoint *c)
+{
+    torch_found data = {0}, constants = {0};
+    deft_status s = find_pickle(r);
+    if (s == DEFT_OK) s = read_byteorder(r);
+    if (s == DEFT_OK) s = read_pickle(r, "data.pkl", false, &data);
+    if (s != DEFT_OK) return s;
+    const char *name = deft_arena_printf(r->work, "%sconstants.pkl", r->folder);
+    if (!name) return no_memory(r->err);
+    if (torch_zip_has(r->zip, name)) {
+        s = read_pickle(r, "constants.pkl", true, &constants);
+        if (s != DEFT_OK) return s;
+    }
+    const size_t n = data.n + constants.n;
+    c->name = DEFT_NEW_ARRAY(r->a, const char *, n);
+    c->tensor = DEFT_NEW_ARRAY(r->a, deft_tensor, n);
+    r->storage = DEFT_NEW_ARRAY(r->work, loaded, n);
+    if (!c->name || !c->tensor || !r->storage) return no_memory(r->err);
+    s = gather_all(r, &data, false, c);
+    if (s == DEFT_OK) s = gather_all(r, &constants, true, c);
+    if (s == DEFT_OK) s = check_names(r, c);
+    if (s == DEFT_OK) s = copy_modules(r, &data, c);
+    if (s == DEFT_OK && !c->n)
+        return deft_fail(r->err, DEFT_E_FORMAT, "the checkpoint holds no tensors");
+    return s;
+}
+
+/* Stable-Baselines3 saves an archive of archives: the policy is the one that counts. */
+static deft_status open_archive(reader *r, deft_bytes bytes, torch_zip **outer)
+{
+    static const char inner[] = "policy.pth";
+    deft_bytes policy = {0};
+    deft_status s = torch_zip_open(bytes, r->work, &r->zip, r->err);
+    if (s != DEFT_OK || !torch_zip_has(r->zip, inner)) return s;
+    *outer = r->zip;
+    r->zip = NULL;
+    s = torch_zip_read(*outer, inner, &policy, r->err);
+    if (s == DEFT_OK) s = check_kind(policy, r->err);
+    if (s == DEFT_OK) s = torch_zip_open(policy, r->work, &r->zip, r->err);
+    return s == DEFT_OK ? s : (deft_error_prefix(r->err, "%s", inner), s);
+}
+
+deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
+                            deft_checkpoint **out, deft_error *err)
+{
+    *out = NULL;
+    char name[200];
+    (void)deft_escape(name, sizeof name, path ? path : "(memory)", PATH_MAX);
+    deft_status s = check_kind(bytes, err);
+    if (s != DEFT_OK) return deft_error_prefix(err, "%s", name), s;
+    const size_t limit = ((size_t)256 << 20) + 8 * bytes.size;
+    reader r = {.work = deft_arena_create(limit), .a = a, .budget = limit, .err = err};
+    deft_checkpoint *c = DEFT_NEW(a, deft_checkpoint);
+    torch_zip *outer = NULL;
+    if (r.work && c) {
+        c->source = deft_arena_strndup(a, path ? path : "", PATH_MAX);
+        deft_sha256(bytes.data, bytes.size, c->sha256);
+        s = c->source ? open_archive(&r, bytes, &outer) : no_memory(err);
+        if (s == DEFT_OK) s = read_archive(&r, c);
+    } else {
+        s = no_memory(err);
+    }
+    torch_zip_close(r.zip);
+    torch_zip_close(outer);
+    deft_arena_destroy(r.work);
+    if (s != DEFT_OK) return deft_error_prefix(err, "%s", name), s;
+    *out = c;
+    return DEFT_OK;
+}
