@@ -1,0 +1,100 @@
+/* assemble.c - a policy out of named tensors. Files of tensors have no graph: which layers there
+ * are follows from names and shapes, what is between them from the classes of modules where the
+ * file has them, and the rest from options and defaults, which the model notes as assumptions. */
+#include "formats/assemble_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Encoder and actor in one list. */
+static deft_status find_layers(assembly *s, deft_arena *a)
+{
+    unit_list list[2] = {0};
+    const deft_checkpoint *from[2] = {s->encoder, s->actor};
+    for (int k = 0; k < 2; k++) {
+        if (!from[k]) continue;
+        deft_status status = units_find(from[k], false, a, &list[k], s->err);
+        // an architecture may name layers that nobody would take by their names
+        if (status == DEFT_E_UNSUPPORTED && s->n_item)
+            status = units_find(from[k], true, a, &list[k], s->err);
+        if (status != DEFT_OK) return k ? status : (deft_error_prefix(s->err, "encoder"), status);
+    }
+    unit *all = DEFT_NEW_ARRAY(a, unit, list[0].n + list[1].n);
+    if (!all) return deft_fail(s->err, DEFT_E_SPACE, "no memory");
+    for (int k = 0; k < 2; k++)
+        for (int32_t i = 0; i < list[k].n; i++) all[s->n_unit++] = list[k].unit[i];
+    s->unit = all;
+    s->n_encoder = list[0].n;
+    s->m->contract.discrete = list[1].discrete;
+    return DEFT_OK;
+}
+
+/* "td3_actor_net.0 (17-256), ..." */
+static deft_status note_layers(const assembly *s)
+{
+    char text[400];
+    size_t used = 0;
+    for (int32_t k = 0; k < s->m->n_layer; k++) {
+        const deft_layer *l = &s->m->layer[k];
+        char name[80];
+        const int n =
+            snprintf(text + used, sizeof text - used, "%s%s %s (%d-%d)", k ? ", " : "",
+                     deft_layer_kind_name(l->kind), deft_escape(name, sizeof name, l->name, 1024),
+                     (int)l->n_in, (int)l->n_out);
+        if (n < 0 || (size_t)n >= sizeof text - used - 8) {
+            (void)snprintf(text + used, sizeof text - used, ", ...");
+            break;
+        }
+        used += (size_t)n;
+    }
+    const deft_status status = deft_model_assume(
+        s->m, "layers, %s: %s",
+        s->n_item ? "as the architecture names them" : "by their names and widths", text);
+    if (status != DEFT_OK || !s->m->contract.discrete) return status;
+    return deft_model_assume(s->m, "a Q network: the action is the index of its largest output");
+}
+
+static deft_status build(assembly *s)
+{
+    const char *input = s->opt->input;
+    if (input && strcmp(input, "concat") != 0 && strcmp(input, "encoder") != 0)
+        return deft_fail(s->err, DEFT_E_ARG, "input: '%.40s' is neither concat nor encoder", input);
+    if (s->opt->arch) {
+        s->n_item = arch_parse(s->opt->arch, s->item, s->err);
+        if (s->n_item < 0) return (deft_status)s->n_item;
+    }
+    deft_arena *work = deft_arena_create(0);
+    if (!work) return deft_fail(s->err, DEFT_E_SPACE, "no memory");
+    deft_status status = find_layers(s, work);
+    if (status == DEFT_OK) status = chain_build(s);
+    if (status == DEFT_OK) status = note_layers(s);
+    if (status == DEFT_OK) status = chain_activations(s);
+    if (status == DEFT_OK) status = assemble_contract(s);
+    if (status == DEFT_E_SPACE && s->err && !s->err->text[0])
+        status = deft_fail(s->err, status, "no memory for the policy");
+    deft_arena_destroy(work);
+    return status == DEFT_OK ? deft_model_check(s->m, s->err) : status;
+}
+
+deft_status deft_assemble(const deft_checkpoint *actor, const deft_checkpoint *encoder,
+                          const deft_assemble_options *opt, deft_arena *a, deft_model **out,
+                          deft_error *err)
+{
+    static const deft_assemble_options none = {0};
+    char name[200];
+    assembly s = {.actor = actor, .encoder = encoder, .opt = opt ? opt : &none, .err = err};
+    *out = NULL;
+    s.style = framework_of(actor);
+    s.m = DEFT_NEW(a, deft_model);
+    if (!s.m) return deft_fail(err, DEFT_E_SPACE, "no memory for the policy");
+    s.m->arena = a;
+    s.m->source = deft_arena_strndup(a, actor->source, strlen(actor->source));
+    if (!s.m->source) return deft_fail(err, DEFT_E_SPACE, "no memory for the policy");
+    memcpy(s.m->source_sha256, actor->sha256, sizeof s.m->source_sha256);
+    const deft_status status = build(&s);
+    if (status != DEFT_OK)
+        return deft_error_prefix(err, "%s", deft_escape(name, sizeof name, actor->source, 1024)),
+               status;
+    *out = s.m;
+    return DEFT_OK;
+}
