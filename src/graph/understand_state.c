@@ -1,0 +1,311 @@
+/* understand_state.c - which graph inputs are state, and which output is the action. */
+#include "graph/understand.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const und_value *output(const und *u, int32_t q)
+{
+    return &u->value[u->g->output[q].value];
+}
+
+static int32_t port_of(const und *u, und_ref r)
+{
+    return r.op >= 0 && u->op[r.op]->kind == UND_INPUT ? u->op[r.op]->port : -1;
+}
+
+static int64_t port_count(const und *u, int32_t p)
+{
+    return u->value[u->g->input[p].value].shape.count;
+}
+
+/* Does output q carry new[k] where input p holds old[k], for all k? */
+static bool carries(const und *u, int32_t q, int32_t p, const und_ref *const state[2], int32_t n)
+{
+    const und_value *o = output(u, q);
+    if (!o->e || o->t || o->shape.count != port_count(u, p)) return false;
+    for (int32_t k = 0; k < n; k++)
+        if (port_of(u, state[0][k]) != p || !und_same(o->e[state[0][k].at], state[1][k]))
+            return false;
+    return true;
+}
+
+/* The output that carries the new state; sets u->pair. */
+static bool pair_up(und *u, const und_ref *old, const und_ref *new_state, int32_t n)
+{
+    const und_ref *const state[2] = {old, new_state};
+    const int32_t p = port_of(u, old[0]);
+    if (p < 0) return false;
+    if (u->pair[p] >= 0) return carries(u, u->pair[p], p, state, n);
+    for (int32_t q = 0; q < u->g->n_output; q++) {
+        if (!carries(u, q, p, state, n)) continue;
+        u->pair[p] = q;
+        return true;
+    }
+    return false;
+}
+
+/* --- LSTM of primitives: h is known by the output that carries the new one ---------------------
+ */
+
+/* Position of r in output q, -1: not there. */
+static int64_t find_in(const und *u, int32_t q, und_ref r)
+{
+    const und_value *o = output(u, q);
+    for (int64_t k = 0; o->e && !o->t && k < o->shape.count; k++)
+        if (und_same(o->e[k], r)) return k;
+    return -1;
+}
+
+/* Old h, if output q carries the new one and input p the old. */
+static bool assume_h(und *u, und_cell *c, int32_t q, int32_t p)
+{
+    const und_value *in = &u->value[u->g->input[p].value], *o = output(u, q);
+    if (!in->e || !o->e || in->shape.count != o->shape.count) return false;
+    int64_t at = find_in(u, q, c->h_new[0]);
+    if (at < 0) return false;
+    for (int32_t k = 0; k < c->n; k++, at++) {
+        if (at >= o->shape.count || !und_same(o->e[at], c->h_new[k])) return false;
+        c->h[k] = in->e[at];
+    }
+    return und_extract_gates(u, c) == DEFT_OK;
+}
+
+static deft_status find_lstm_h(und *u, und_cell *c)
+{
+    for (int32_t q = 0; q < u->g->n_output; q++) {
+        if (find_in(u, q, c->h_new[0]) < 0) continue;
+        for (int32_t p = 0; p < u->g->n_input; p++) {
+            // the input must be this output's, or nobody's yet
+            bool taken = u->pair[p] >= 0 && u->pair[p] != q;
+            for (int32_t i = 0; i < u->g->n_input; i++)
+                taken = taken || (i != p && u->pair[i] == q);
+            if (taken || !assume_h(u, c, q, p)) continue;
+            // x that reads the other elements of this input as if it were an observation would be
+            // another wiring: the gates decide, and reading one's own h is the rule
+            bool reads = false;
+            for (int32_t k = 0; k < 4 * c->n * c->n && !reads; k++) reads = c->weight_h[k] != 0;
+            if (!reads) continue;
+            u->pair[p] = q;
+            c->paired = true;
+            return DEFT_OK;
+        }
+    }
+    return DEFT_OK;
+}
+
+static deft_status pair_cell(und *u, und_cell *c)
+{
+    if (c->native || !c->lstm) {
+        c->paired = pair_up(u, c->h, c->h_new, c->n);
+        if (c->paired && c->lstm) c->paired = pair_up(u, c->c, c->c_new, c->n);
+    }
+    if (!c->native && c->lstm && pair_up(u, c->c, c->c_new, c->n)) {
+        const deft_status s = find_lstm_h(u, c);
+        if (s != DEFT_OK) return s;
+    }
+    if (!c->native && !c->lstm && c->paired) {
+        const deft_status s = und_extract_gates(u, c);
+        if (s == DEFT_E_SPACE) return s;
+        c->paired = s == DEFT_OK;
+    }
+    if (c->paired) c->h_port = port_of(u, c->h[0]);
+    return DEFT_OK;
+}
+
+/* --- shift registers ---------------------------------------------------------------------------
+ */
+
+/* By how many elements output q is input p moved; 0: not at all. */
+static int32_t shift_of(const und *u, int32_t p, int32_t q, bool *newest_first)
+{
+    const und_value *in = &u->value[u->g->input[p].value], *o = output(u, q);
+    if (!in->e || !o->e || o->t || in->shape.count != o->shape.count) return 0;
+    const int32_t n = (int32_t)in->shape.count;
+    for (int32_t front = 0; front < 2; front++) {
+        // oldest first: the new entry comes last
+        const und_ref edge = o->e[front ? n - 1 : 0];
+        if (port_of(u, edge) != p) continue;
+        const int32_t s = front ? n - 1 - edge.at : edge.at;
+        if (s < 1 || s >= n || n % s) continue;
+        bool shifted = true;
+        for (int32_t k = 0; k < n - s && shifted; k++)
+            shifted = und_same(o->e[front ? k + s : k], in->e[front ? k : k + s]);
+        for (int32_t k = 0; k < s && shifted; k++)
+            shifted = port_of(u, o->e[front ? k : n - s + k]) != p;
+        *newest_first = front;
+        if (shifted) return s;
+    }
+    return 0;
+}
+
+static deft_status find_histories(und *u)
+{
+    u->history = DEFT_NEW_ARRAY(u->a, und_history, u->g->n_input);
+    if (!u->history) return und_no_memory(u);
+    for (int32_t p = 0; p < u->g->n_input; p++)
+        for (int32_t q = 0; q < u->g->n_output && u->pair[p] < 0; q++) {
+            bool taken = false, front = false;
+            for (int32_t i = 0; i < u->g->n_input; i++) taken = taken || u->pair[i] == q;
+            const int32_t s = taken ? 0 : shift_of(u, p, q, &front);
+            if (s < 1) continue;
+            u->pair[p] = q;
+            u->history[u->n_history++] = (und_history){.port = p,
+                                                       .output = q,
+                                                       .n = (int32_t)port_count(u, p),
+                                                       .n_in = s,
+                                                       .newest_first = front,
+                                                       .e = output(u, q)->e,
+                                                       .draft = -1};
+        }
+    return DEFT_OK;
+}
+
+static deft_status note_unpaired(und *u)
+{
+    for (int32_t i = 0; i < u->n_cell; i++) {
+        const und_cell *c = u->cell[i];
+        const int32_t p = c->paired || !c->h ? -1 : port_of(u, c->h[0]);
+        if (p < 0 || u->pair[p] >= 0) continue;
+        char name[160];
+        const deft_status s = deft_model_assume(
+            u->m,
+            "input '%s' looks like the state of a recurrent cell, but no output carries its new "
+            "value: it is taken for an observation",
+            deft_escape(name, sizeof name, u->g->value[u->g->input[p].value].name, 1024));
+        if (s != DEFT_OK) return und_no_memory(u);
+    }
+    return DEFT_OK;
+}
+
+deft_status und_find_state(und *u)
+{
+    u->pair = DEFT_NEW_ARRAY(u->a, int32_t, u->g->n_input);
+    if (!u->pair) return und_no_memory(u);
+    for (int32_t p = 0; p < u->g->n_input; p++) u->pair[p] = -1;
+    for (int pass = 0; pass < 2; pass++) // LSTM of primitives last: the others say what is taken
+        for (int32_t i = 0; i < u->n_cell; i++) {
+            const bool last = u->cell[i]->lstm && !u->cell[i]->native;
+            const deft_status s = last == (pass == 1) ? pair_cell(u, u->cell[i]) : DEFT_OK;
+            if (s != DEFT_OK) return s;
+        }
+    const deft_status s = find_histories(u);
+    return s == DEFT_OK ? note_unpaired(u) : s;
+}
+
+/* --- the action ------------------------------------------------------------------------------ */
+
+static bool carries_state(const und *u, int32_t q)
+{
+    for (int32_t p = 0; p < u->g->n_input; p++)
+        if (u->pair[p] == q) return true;
+    return false;
+}
+
+static bool same_word(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++) {
+        const char ca = *a >= 'A' && *a <= 'Z' ? (char)(*a + 32) : *a;
+        if (ca != *b) return false;
+    }
+    return !*a && !*b;
+}
+
+static const char *output_name(const und *u, int32_t q, char *buf, size_t n)
+{
+    return deft_escape(buf, n, u->g->value[u->g->output[q].value].name, 1024);
+}
+
+static deft_status action_by_name(und *u, const char *want)
+{
+    char name[160];
+    for (int32_t q = 0; q < u->g->n_output; q++) {
+        if (strcmp(u->g->value[u->g->output[q].value].name, want) != 0) continue;
+        if (output(u, q)->t || carries_state(u, q))
+            return deft_fail(u->err, DEFT_E_ARG, "output '%s' is %s, not an action",
+                             output_name(u, q, name, sizeof name),
+                             output(u, q)->t ? "constant" : "the new state");
+        u->action = q;
+        return DEFT_OK;
+    }
+    return deft_fail(u->err, DEFT_E_ARG, "the graph has no output '%s'",
+                     deft_escape(name, sizeof name, want, 1024));
+}
+
+/* The output whose name says so, else the first. */
+static deft_status guess_action(und *u)
+{
+    static const char *const names[] = {"action",
+                                        "actions",
+                                        "deterministic_continuous_actions",
+                                        "continuous_actions",
+                                        "mean_actions",
+                                        "mean_action",
+                                        "mean",
+                                        "mu",
+                                        "deterministic_actions",
+                                        "policy",
+                                        "output"};
+    int32_t n = 0, first = -1;
+    for (int32_t q = u->g->n_output - 1; q >= 0; q--) {
+        if (output(u, q)->t || carries_state(u, q)) continue;
+        first = q;
+        n++;
+    }
+    if (n == 0)
+        return deft_fail(u->err, DEFT_E_UNSUPPORTED,
+                         "no output of the graph is an action: all are constants or state");
+    u->action = first;
+    bool named = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !named; i++)
+        for (int32_t q = 0; q < u->g->n_output && !named; q++) {
+            named = same_word(u->g->value[u->g->output[q].value].name, names[i]) &&
+                    !output(u, q)->t && !carries_state(u, q);
+            if (named) u->action = q;
+        }
+    char name[160];
+    if (n > 1 && deft_model_assume(u->m, "output '%s' is the action (%s of %d that could be)",
+                                   output_name(u, u->action, name, sizeof name),
+                                   named ? "by its name, one" : "the first", (int)n) != DEFT_OK)
+        return und_no_memory(u);
+    return DEFT_OK;
+}
+
+/* Elements of the action before an argmax. */
+static deft_status take_outputs(und *u)
+{
+    const und_value *o = output(u, u->action);
+    char name[160];
+    if (!o->e && o->bad >= 0) return und_fail(u, o->bad, DEFT_E_UNSUPPORTED, "%s", o->why);
+    if (!o->e || o->shape.count < 1)
+        return deft_fail(u->err, DEFT_E_UNSUPPORTED, "output '%s' cannot be understood: %s",
+                         output_name(u, u->action, name, sizeof name), o->why ? o->why : "empty");
+    const und_ref *e = o->e;
+    int64_t n = o->shape.count;
+    const und_op *head = e[0].op >= 0 ? u->op[e[0].op] : NULL;
+    u->discrete = u->opt && u->opt->discrete;
+    u->out_from = u->g->output[u->action].value;
+    if (head && n == 1 && head->kind == UND_ARGMAX) {
+        u->discrete = true;
+        u->out_from = u->g->node[head->node].in[0];
+        e = head->in;
+        n = head->n_in;
+        head = e[0].op >= 0 ? u->op[e[0].op] : NULL;
+    }
+    bool whole = u->discrete && head && head->kind == UND_SOFTMAX && head->n == n;
+    for (int64_t k = 0; k < n && whole; k++) whole = e[k].op == e[0].op && e[k].at == k;
+    if (whole) { // monotone: the same element is largest
+        u->out_from = u->g->node[head->node].in[0];
+        e = head->in;
+    }
+    u->n_out = (int32_t)n;
+    u->out = deft_arena_copy(u->a, e, (size_t)n * sizeof *e);
+    return u->out ? DEFT_OK : und_no_memory(u);
+}
+
+deft_status und_choose_action(und *u)
+{
+    const bool named = u->opt && u->opt->action_output;
+    const deft_status s = named ? action_by_name(u, u->opt->action_output) : guess_action(u);
+    return s == DEFT_OK ? take_outputs(u) : s;
+}
