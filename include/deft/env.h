@@ -64,6 +64,10 @@ void deft_env_destroy(deft_env *e);
 const deft_env_spec *deft_env_get_spec(const deft_env *e);
 const char *const *deft_env_names(void); // NULL-terminated
 
+/* pendulum only: a start of one's own. Counts as a reset. */
+deft_status deft_env_pendulum_start(deft_env *e, double theta, double speed, float *obs,
+                                    deft_error *err);
+
 /* seed NULL: the unperturbed start. obs [n_obs]. DEFT_E_RANGE when the physics diverged. */
 deft_status deft_env_reset(deft_env *e, const uint64_t *seed, float *obs, deft_error *err);
 /* act [n_act] is clipped to [act_lo, act_hi]; a NaN is DEFT_E_RANGE. */
