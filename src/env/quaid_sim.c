@@ -14,9 +14,9 @@ deft_status quaid_sim_create(const char *scene, quaid_sim **out, deft_error *err
                      "quaid needs MuJoCo, which was missing when deft was built: apt install "
                      "libmujoco-dev and build again");
 }
-deft_status quaid_sim_clone(const quaid_sim *s, quaid_sim **out, deft_error *err)
+deft_status quaid_sim_clone(const quaid_sim *from, quaid_sim **out, deft_error *err)
 {
-    (void)s;
+    (void)from;
     return quaid_sim_create(NULL, out, err);
 }
 void quaid_sim_destroy(quaid_sim *s)
@@ -134,8 +134,8 @@ static const servo_name servos[QUAID_SERVOS] = {
 static int find_actuator(const mjModel *m, int joint)
 {
     for (int i = 0; i < m->nu; i++) {
-        if (m->actuator_trntype[i] == mjTRN_JOINT && m->actuator_trnid[2 * i] == joint &&
-            m->actuator_biasprm[mjNBIAS * i + 1] != 0) {
+        if (m->actuator_trntype[i] == mjTRN_JOINT && m->actuator_trnid[2 * (size_t)i] == joint &&
+            m->actuator_biasprm[mjNBIAS * (size_t)i + 1] != 0) {
             return i;
         }
     }
@@ -238,7 +238,7 @@ deft_status quaid_sim_create(const char *scene, quaid_sim **out, deft_error *err
             e = deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
         }
     }
-    if (e == DEFT_OK) e = bind(s, err);
+    if (s->model) e = bind(s, err);
     if (e == DEFT_OK) e = add_data(s, err);
     if (e != DEFT_OK) {
         quaid_sim_destroy(s);

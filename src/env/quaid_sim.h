@@ -19,7 +19,7 @@ typedef struct quaid_sensors {
 /* DEFT_E_IO, DEFT_E_FORMAT (MuJoCo rejects the file, or it lacks a joint, actuator or sensor: the
  * text names it), DEFT_E_UNSUPPORTED without MuJoCo. */
 deft_status quaid_sim_create(const char *scene, quaid_sim **out, deft_error *err);
-deft_status quaid_sim_clone(const quaid_sim *s, quaid_sim **out, deft_error *err);
+deft_status quaid_sim_clone(const quaid_sim *from, quaid_sim **out, deft_error *err);
 void quaid_sim_destroy(quaid_sim *s); // NULL is fine
 
 /* Starts over; velocities uniform in +-noise if rng is not NULL. */
