@@ -154,9 +154,8 @@ static deft_status find_sensor(const quaid_sim *s, int type, const char *what, i
     return deft_fail(err, DEFT_E_FORMAT, "%s: the scene has no %s sensor", s->scene, what);
 }
 
-static deft_status bind(quaid_sim *s, deft_error *err)
+static deft_status bind(quaid_sim *s, const mjModel *m, deft_error *err)
 {
-    const mjModel *m = s->model->m;
     for (int i = 0; i < QUAID_SERVOS; i++) {
         const char *name = servos[i].joint;
         const int joint = mj_name2id(m, mjOBJ_JOINT, name);
@@ -213,32 +212,43 @@ static deft_status add_data(quaid_sim *s, deft_error *err)
     return deft_fail(err, DEFT_E_SPACE, "%s: no memory for the simulation", s->scene);
 }
 
+static shared_model *load_model(const quaid_sim *s, const char *path, deft_error *err)
+{
+    load_args load = {.path = path};
+    if (guarded(&(call){load_xml, &load}, s->scene, err) != DEFT_OK) return NULL;
+    if (!load.m) {
+        char why[300];
+        (void)deft_fail(err, DEFT_E_FORMAT, "%s: MuJoCo: %s", s->scene,
+                        deft_escape(why, sizeof why, load.text, sizeof load.text));
+        return NULL;
+    }
+    shared_model *model = calloc(1, sizeof *model);
+    if (!model) {
+        mj_deleteModel(load.m);
+        (void)deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
+        return NULL;
+    }
+    model->m = load.m;
+    model->users = 1;
+    return model;
+}
+
 deft_status quaid_sim_create(const char *scene, quaid_sim **out, deft_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, install);
     *out = NULL;
+    deft_error none = {0};
+    if (!err) err = &none;
     quaid_sim *s = calloc(1, sizeof *s);
-    load_args load = {.path = scene};
     if (!s) return deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
     (void)deft_escape(s->scene, sizeof s->scene, scene, 4096);
-    deft_status e = guarded(&(call){load_xml, &load}, s->scene, err);
-    if (e == DEFT_OK && !load.m) {
-        char why[300];
-        e = deft_fail(err, DEFT_E_FORMAT, "%s: MuJoCo: %s", s->scene,
-                      deft_escape(why, sizeof why, load.text, sizeof load.text));
+    s->model = load_model(s, scene, err);
+    if (!s->model) {
+        free(s);
+        return err->status;
     }
-    if (e == DEFT_OK) {
-        s->model = calloc(1, sizeof *s->model);
-        if (s->model) {
-            s->model->m = load.m;
-            s->model->users = 1;
-        } else {
-            mj_deleteModel(load.m);
-            e = deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
-        }
-    }
-    if (s->model) e = bind(s, err);
+    deft_status e = bind(s, s->model->m, err);
     if (e == DEFT_OK) e = add_data(s, err);
     if (e != DEFT_OK) {
         quaid_sim_destroy(s);
