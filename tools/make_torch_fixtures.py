@@ -215,6 +215,18 @@ def cleanrl_sac(name):
 
 
 @checkpoint
+def sac_separate_heads(name):
+    """Four outputs that are all means, though the name says SAC: the spread has its own head."""
+    m = nn.Module()
+    m.sac_actor = nn.Module()
+    m.sac_actor.fc1 = nn.Linear(OBS, 16)
+    m.sac_actor.mean_head, m.sac_actor.log_std_head = nn.Linear(16, 4), nn.Linear(16, 4)
+    randomise(m)
+    save(m.state_dict(), name)
+    rollout(name, plain(lambda x: torch.tanh(m.sac_actor.mean_head(torch.relu(m.sac_actor.fc1(x))))))
+
+
+@checkpoint
 def cleanrl_ppo(name):
     m = nn.Module()
     m.critic = mlp([OBS, 16, 16, 1], nn.Tanh)
@@ -351,6 +363,26 @@ class AugGru(nn.Module):
 
 
 @checkpoint
+def sb3_recurrent_ppo(name):
+    """RecurrentPPO of sb3_contrib lists its LSTM behind the layers that read it."""
+    m = nn.Module()
+    m.log_std = nn.Parameter(torch.zeros(ACT))
+    m.mlp_extractor = nn.Module()
+    m.mlp_extractor.policy_net = nn.Sequential(nn.Linear(HID, 16), nn.Tanh())
+    m.mlp_extractor.value_net = nn.Sequential(nn.Linear(HID, 16), nn.Tanh())
+    m.action_net, m.value_net = nn.Linear(16, ACT), nn.Linear(16, 1)
+    m.lstm_actor, m.lstm_critic = nn.LSTM(OBS, HID), nn.LSTM(OBS, HID)
+    randomise(m)
+    save(m.state_dict(), name)
+
+    def step(x, state):
+        y, state = m.lstm_actor(x.unsqueeze(0), state)
+        return m.action_net(m.mlp_extractor.policy_net(y.squeeze(0))), state
+
+    rollout(name, step)
+
+
+@checkpoint
 def aug_gru_cells(name):
     m = randomise(AugGru(3, True))
     save(m.state_dict(), name)
@@ -419,6 +451,13 @@ def script_package(name):
     with PackageExporter(str(OUT / f"{name}.pt")) as e:
         e.save_pickle("model", "model.pkl", torch.jit.script(m))
     rollout(name, plain(m))
+
+
+@checkpoint
+def script_frozen(name):
+    """Freezing moves the weights to constants.pkl: tensors without the names of their layers."""
+    m = torch.jit.freeze(torch.jit.script(randomise(mlp([OBS, 4, ACT]))))
+    torch.jit.save(m, str(OUT / f"{name}.pt"))
 
 
 # --- storages ----------------------------------------------------------------------------------

@@ -121,12 +121,15 @@ static deft_status no_fit(const assembly *s, const flow *f, const unit *u)
                      name, (int)u->n_in, (int)f->now.length, more);
 }
 
-/* Where the last layer gives means and log standard deviations, the means come first. */
+/* Does the last layer give means, which come first, and log standard deviations? Not where these
+ * have a layer or a parameter of their own. */
 static bool is_gaussian(const unit *u)
 {
-    return u->kind == DEFT_LAYER_DENSE && u->n_out % 2 == 0 &&
-           (name_contains(u->name, "gaussian") || name_contains(u->name, "sac_") ||
-            name_contains(u->name, "mean_log_std"));
+    if (u->kind != DEFT_LAYER_DENSE || u->n_out % 2) return false;
+    for (int32_t i = 0; i < u->c->n; i++)
+        if (name_contains(u->c->name[i], "log_std") || name_contains(u->c->name[i], "logstd"))
+            return false;
+    return name_contains(u->name, "gaussian") || name_contains(u->name, "sac_");
 }
 
 /* Every unit in order, since no architecture was given. */

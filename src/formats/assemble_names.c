@@ -95,12 +95,12 @@ static bool is_head(const char *s, size_t n)
     return false;
 }
 
-/* Among siblings: 0 what the others read, though rsl_rl lists it behind them; 2 heads; 1 the rest.
- */
+/* Among siblings: 0 what the others read, though rsl_rl and SB3 list it behind them; 2 heads; 1 the
+ * rest. */
 static int rank_of(const char *s, size_t n)
 {
-    if (holds(s, n, "encoder") || holds(s, n, "extractor") || equals(s, n, "memory_a") ||
-        equals(s, n, "memory"))
+    if (holds(s, n, "encoder") || holds(s, n, "features_extractor") || equals(s, n, "memory_a") ||
+        equals(s, n, "memory") || equals(s, n, "lstm_actor"))
         return 0;
     return is_head(s, n) ? 2 : 1;
 }
