@@ -10,7 +10,7 @@ enum { MOST = 128, LINE = 8192, N_OBS = 17, N_ACT = 8, FIRST_OBS = 1, FIRST_ACT 
 #define ENCODER "models/rnn/rnn_Quaid_RA-64.dat"
 
 typedef struct policy {
-    const char *name, *file, *onnx, *golden;
+    const char *name, *file, *onnx, *golden, *native;
     bool recurrent;
     int first_h2; // column
     int64_t parameters;
@@ -18,15 +18,17 @@ typedef struct policy {
 
 static const policy policies[] = {
     {"TD3", "models/cpp/act_net_QuaidSIM-v4_TD3_+225.827_750000.dat",
-     "models/onnx/act_net_QuaidSIM-v4_TD3_+225.827_750000.onnx", "golden/TD3.csv", false, 0, 72456},
+     "models/onnx/act_net_QuaidSIM-v4_TD3_+225.827_750000.onnx", "golden/TD3.csv", NULL, false, 0,
+     72456},
     {"SAC", "models/cpp/act_net_QuaidSIM-v4_SAC_+238.823_775000.dat",
-     "models/onnx/act_net_QuaidSIM-v4_SAC_+238.823_775000.onnx", "golden/SAC.csv", false, 0, 72456},
+     "models/onnx/act_net_QuaidSIM-v4_SAC_+238.823_775000.onnx", "golden/SAC.csv", NULL, false, 0,
+     72456},
     {"RA-TD3", "models/cpp/act_net_QuaidSIM-v4_RA-TD3_+614.464_500000.dat",
-     "models/onnx/aug_act_net_QuaidSIM-v4_RA-TD3_+614.464_500000.onnx", "golden/RA-TD3.csv", true,
-     32, 157128},
+     "models/onnx/aug_act_net_QuaidSIM-v4_RA-TD3_+614.464_500000.onnx", "golden/RA-TD3.csv", NULL,
+     true, 32, 157128},
     {"RA-SAC", "models/cpp/act_net_QuaidSIM-v4_RA-SAC_+299.788_850000.dat",
-     "models/onnx/aug_act_net_QuaidSIM-v4_RA-SAC_+299.788_850000.onnx", "golden/RA-SAC.csv", true,
-     32, 157128},
+     "models/onnx/aug_act_net_QuaidSIM-v4_RA-SAC_+299.788_850000.onnx", "golden/RA-SAC.csv",
+     "models/onnx/with_gru_act_net_QuaidSIM-v4_RA-SAC_+299.788_850000.onnx", true, 32, 157128},
 };
 
 static int split_row(char *line, float *cell)
@@ -114,6 +116,37 @@ static void by_weights(const policy *p, const deft_model *m, deft_arena *a)
     }
 }
 
+/* What was assembled and what was understood of the graph, 200 random recurrent steps. */
+static void against(const char *file, const deft_model *m, bool delayed, deft_arena *a)
+{
+    char path[4400];
+    deft_graph *g = NULL;
+    deft_model *n = NULL;
+    deft_model_eval *x = NULL, *y = NULL;
+    deft_error err = {0};
+    float obs[N_ACT + N_OBS], act[2][N_ACT], worst = 0;
+    deft_rng rng;
+    deft_rng_seed(&rng, 3);
+    const char *onnx = check_reference(path, sizeof path, file);
+    if (onnx) CHECK_OK(deft_onnx_read_file(onnx, a, &g, &err), err);
+    if (g) CHECK_OK(deft_understand(g, NULL, &n, &err), err);
+    if (!n) return;
+    if (delayed) CHECK(deft_model_rewire(n, &err) > 0, "%s: nothing to rewire: %s", file, err.text);
+    CHECK(n->contract.n_obs == m->contract.n_obs && n->contract.n_act == N_ACT, "%s", file);
+    CHECK_OK(deft_model_eval_create(m, &x, &err), err);
+    CHECK_OK(deft_model_eval_create(n, &y, &err), err);
+    for (int t = 0; x && y && t < 200; t++) {
+        for (int i = 0; i < m->contract.n_obs; i++) obs[i] = (float)deft_rng_normal(&rng);
+        CHECK(deft_model_eval_step(x, obs, NULL, act[0]) == DEFT_OK, "step %d", t);
+        CHECK(deft_model_eval_step(y, obs, NULL, act[1]) == DEFT_OK, "step %d", t);
+        worst = fmaxf(worst, largest(act[0], act[1], N_ACT));
+    }
+    printf("%s: within %g\n", file, (double)worst);
+    CHECK(worst <= 1e-6f, "%s: off by %g", file, (double)worst);
+    deft_model_eval_destroy(x);
+    deft_model_eval_destroy(y);
+}
+
 static void check_policy(const policy *p)
 {
     char actor_path[4400], encoder_path[4400], csv_path[4400];
@@ -140,6 +173,8 @@ static void check_policy(const policy *p)
         if (csv) open_loop(p, m, csv);
         if (csv) (void)fclose(csv);
         by_weights(p, m, a);
+        against(p->onnx, m, p->recurrent, a);
+        if (p->native) against(p->native, m, false, a);
     }
     deft_arena_destroy(a);
 }
