@@ -111,7 +111,7 @@ typedef struct deft_model {
     const char *source;
     uint8_t source_sha256[32];
     deft_contract contract;
-    int32_t n_layer;
+    int32_t n_layer; // 1 to 4096
     deft_layer *layer;
     int32_t n_output; // outputs of the network before the contract (= n_act unless discrete)
     int32_t n_out_segment;

@@ -582,9 +582,17 @@ static void test_others(void)
     output(&k, (deft_segment[]){SEG(LAYER, 0, 0, 5)}, 1);
     check_model(&k, "discrete");
 
-    k = start(23, 3, 3); // no layer at all: the action is the observation
+    k = start(23, 3, 3); // actions that are observations
+    ADD(&k, ACTIVATION, 1, SEG(OBS, 0, 2, 1));
+    output(&k, (deft_segment[]){SEG(OBS, 0, 0, 2), SEG(LAYER, 0, 0, 1)}, 2);
+    check_model(&k, "through");
+
+    deft_error err = {0};
+    deft_bytes b;
+    k = start(24, 3, 3); // no layer at all is no policy
     output(&k, (deft_segment[]){SEG(OBS, 0, 0, 3)}, 1);
-    check_model(&k, "nothing");
+    CHECK(deft_onnx_write(&k.m, k.a, &b, &err) == DEFT_E_FORMAT, "written: %s", err.text);
+    deft_arena_destroy(k.a);
 }
 
 int main(int argc, char **argv)
