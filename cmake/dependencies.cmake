@@ -37,3 +37,9 @@ else()
   set(DEFT_WITH_MUJOCO OFF)
   message(STATUS "MuJoCo not found (apt install libmujoco-dev): --env quaid will say so")
 endif()
+
+# Only its header: the library is opened at run time (src/train/gemm.h).
+find_path(CBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-pthread)
+if(NOT CBLAS_INCLUDE)
+  message(FATAL_ERROR "cblas.h is missing: apt install libopenblas-dev")
+endif()

@@ -1,0 +1,143 @@
+/* bench_train - milliseconds per gradient step, beside OpenBLAS's own sgemm in the same rounds.
+ *
+ *     ninja -C build/release bench_train && build/release/bench/bench_train
+ */
+#define _GNU_SOURCE
+#include "train/agent.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { ROUNDS = 15 };
+
+static double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *randoms(deft_rng *rng, size_t n)
+{
+    float *p = aligned_alloc(64, (n * sizeof *p + 63) & ~(size_t)63);
+    for (size_t i = 0; p && i < n; i++) p[i] = (float)deft_rng_normal(rng);
+    return p;
+}
+
+/* Multiply-accumulates of one pass of a network over the batch, but for its first layer. */
+static double pass(const deft_net *n, int rows, int from)
+{
+    double macs = 0;
+    for (int l = from; l < n->n_layer; l++) macs += (double)n->width[l] * n->width[l + 1];
+    return macs * rows;
+}
+
+/* Of one step: what the algorithm needs, averaged over the delay of the policy. */
+static double step_flop(const deft_agent_config *c, const deft_net *actor, const deft_net *critic)
+{
+    const double a = pass(actor, c->rows, 0), q = pass(critic, c->rows, 0);
+    const double a1 = pass(actor, c->rows, 1), q1 = pass(critic, c->rows, 1);
+    const double critics = 2 * (q + q + q1); // forward, by the weights, by the hidden outputs
+    if (c->algo == DEFT_ALGO_SAC) {
+        return 2 * (a + 2 * q + critics + a + 2 * (q + q1) + a + a1);
+    }
+    return 2 * (a + 2 * q + critics + (a + q + q1 + a + a1) / c->policy_delay);
+}
+
+static double sgemm_seconds(const deft_blas *b, int n, const float *x, float *y)
+{
+    const int repeat = n < 128 ? 100 : 10;
+    const double start = now();
+    for (int i = 0; i < repeat; i++) {
+        deft_blas_gemm(b, &(deft_gemm){.m = n,
+                                       .n = n,
+                                       .k = n,
+                                       .b_transposed = true,
+                                       .a = x,
+                                       .lda = n,
+                                       .b = x,
+                                       .ldb = n,
+                                       .c = y,
+                                       .ldc = n});
+    }
+    return (now() - start) / repeat;
+}
+
+static void run(const deft_train_ops *ops, deft_algo algo, int width, int rows, bool two_threads)
+{
+    deft_error err = {0};
+    const deft_agent_config c = {.algo = algo,
+                                 .n_obs = 3,
+                                 .n_act = 1,
+                                 .rows = rows,
+                                 .n_hidden = 2,
+                                 .hidden = {width, width},
+                                 .unit = DEFT_UNIT_RELU,
+                                 .actor_rate = 3e-4f,
+                                 .critic_rate = 3e-4f,
+                                 .alpha_rate = 3e-4f,
+                                 .tau = 0.005f,
+                                 .policy_delay = algo == DEFT_ALGO_SAC ? 1 : 2,
+                                 .target_noise = 0.2f,
+                                 .noise_clip = 0.5f,
+                                 .alpha = 1,
+                                 .two_threads = two_threads};
+    deft_agent *a = NULL;
+    if (deft_agent_create(&c, ops, &a, &err) != DEFT_OK) {
+        printf("%s\n", err.text);
+        return;
+    }
+    deft_rng rng;
+    deft_rng_seed(&rng, 1);
+    deft_agent_init(a, &rng);
+    const size_t r = (size_t)rows;
+    const deft_batch b = {.obs = randoms(&rng, r * 3),
+                          .act = randoms(&rng, r),
+                          .reward = randoms(&rng, r),
+                          .next_obs = randoms(&rng, r * 3),
+                          .discount = randoms(&rng, r),
+                          .noise = randoms(&rng, r),
+                          .noise2 = randoms(&rng, r)};
+    float *x = randoms(&rng, (size_t)width * (size_t)width),
+          *y = randoms(&rng, (size_t)width * (size_t)width);
+    const int repeat = width < 128 ? 1000 : 50;
+    double best = 1, best_gemm = 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        const double g = sgemm_seconds(ops->blas, width, x, y);
+        deft_agent_losses losses;
+        const double start = now();
+        for (int i = 0; i < repeat; i++) deft_agent_step(a, &b, &losses);
+        const double t = (now() - start) / repeat;
+        if (t < best) best = t;
+        if (g < best_gemm) best_gemm = g;
+    }
+    const deft_net critic = {.n_layer = 3, .width = {4, width, width, 1}};
+    const double flop = step_flop(&c, deft_agent_actor_net(a), &critic);
+    printf("%-4s 2x%-4d batch %-4d %d thread%s %8.4f ms  %6.1f GFLOP/s   sgemm %6.1f GFLOP/s\n",
+           algo == DEFT_ALGO_SAC ? "SAC" : "TD3", width, rows, two_threads ? 2 : 1,
+           two_threads ? "s" : " ", best * 1e3, flop / best * 1e-9,
+           2.0 * width * width * width / best_gemm * 1e-9);
+    deft_agent_destroy(a);
+}
+
+int main(void)
+{
+    deft_blas *blas = NULL;
+    deft_error err = {0};
+    if (deft_blas_create(NULL, &blas, &err) != DEFT_OK) {
+        printf("%s\n", err.text);
+        return 1;
+    }
+    const deft_train_ops ops = {blas, deft_vec_best()};
+    printf("OpenBLAS core %s, elementwise %s\n", deft_blas_core(blas), ops.vec->name);
+    for (int threads = 0; threads < 2; threads++) {
+        for (int algo = 0; algo < 2; algo++) {
+            run(&ops, (deft_algo)algo, 64, 100, threads != 0);
+            run(&ops, (deft_algo)algo, 256, 256, threads != 0);
+        }
+    }
+    deft_blas_destroy(blas);
+    return 0;
+}

@@ -1,0 +1,192 @@
+/* trainer_collect.c - the environments' side of training. */
+#include "train/trainer_private.h"
+
+#include <math.h>
+#include <string.h>
+
+uint64_t deft_trainer_episode_seed(const deft_trainer *t, int32_t lane, int64_t episode)
+{
+    deft_rng r;
+    deft_rng_seed_stream(&r, t->cfg.seed, ((uint64_t)lane << 40) + (uint64_t)episode + 1);
+    return deft_rng_u64(&r);
+}
+
+void deft_trainer_to_env(const deft_trainer *t, const float *act, float *out)
+{
+    for (int64_t i = 0; i < t->n_act; i++) {
+        const float lo = t->spec->act_lo[i], hi = t->spec->act_hi[i];
+        out[i] = lo + (act[i] + 1) * 0.5f * (hi - lo);
+    }
+}
+
+static void normalize(const deft_trainer *t, float *obs)
+{
+    if (!t->normalizer.on) return;
+    for (int64_t i = 0; i < t->n_obs; i++) {
+        obs[i] = (obs[i] - t->normalizer.offset[i]) * t->normalizer.scale[i];
+    }
+}
+
+void deft_lane_encode(deft_trainer *t, deft_lane *l, bool first)
+{
+    normalize(t, l->obs);
+    deft_encoder_step(&t->encoder, l->obs, l->prev_act, first, l->state, t->scratch, l->feature);
+}
+
+deft_status deft_lane_begin(deft_trainer *t, deft_lane *l, deft_error *err)
+{
+    const uint64_t seed = deft_trainer_episode_seed(t, (int32_t)(l - t->lane), l->episode);
+    const deft_status s = deft_env_reset(l->env, &seed, l->obs, err);
+    if (s != DEFT_OK) return s;
+    l->step = 0;
+    l->reward = l->heading = l->torque = l->current = 0;
+    memset(l->prev_act, 0, (size_t)t->n_act * sizeof(float));
+    if (t->encoder.n_state) memset(l->state, 0, (size_t)t->encoder.n_state * sizeof(float));
+    deft_lane_encode(t, l, true);
+    return DEFT_OK;
+}
+
+static void record(deft_trainer *t, deft_lane *l, const float *act, float reward,
+                   deft_replay_end end)
+{
+    float *p = l->staged + (size_t)l->n_staged++ * t->replay.stride;
+    memcpy(p, l->feature, (size_t)t->n_feature * sizeof *p);
+    if (act) memcpy(p + t->n_feature, act, (size_t)t->n_act * sizeof *p);
+    p[t->n_feature + t->n_act] = reward;
+    p[t->n_feature + t->n_act + 1] = (float)end;
+}
+
+static void finish_episode(deft_trainer *t, deft_lane *l, const deft_env_step_result *r)
+{
+    if (t->report.n_episode == t->episode_capacity) return; // not reached: see its allocation
+    const double n = l->step;
+    t->episode[t->report.n_episode++] = (deft_train_episode){
+        .reward = l->reward,
+        .steps = l->step,
+        .metrics = {r->metrics.distance_cm, l->heading / n, l->torque / n, l->current / n},
+        .terminated = r->terminated};
+    l->episode++;
+}
+
+/* act [n_act] in [-1, 1]. */
+static deft_status lane_step(deft_trainer *t, deft_lane *l, const float *act, deft_error *err)
+{
+    float *applied = l->taken + (int64_t)l->step * t->n_act;
+    deft_trainer_to_env(t, act, applied);
+    deft_env_step_result r;
+    deft_status s = deft_env_step(l->env, applied, l->obs, &r, err);
+    if (s != DEFT_OK) return s;
+    const deft_replay_end end = r.terminated  ? DEFT_REPLAY_TERMINATED
+                                : r.truncated ? DEFT_REPLAY_TRUNCATED
+                                              : DEFT_REPLAY_GOES_ON;
+    record(t, l, act, (float)r.reward, end);
+    l->step++;
+    l->reward += r.reward;
+    l->heading += r.metrics.heading_error_rad;
+    l->torque += r.metrics.torque;
+    l->current += r.metrics.current_a;
+    memcpy(l->prev_act, act, (size_t)t->n_act * sizeof *act);
+    deft_lane_encode(t, l, false);
+    if (end == DEFT_REPLAY_GOES_ON) return DEFT_OK;
+    record(t, l, NULL, 0, DEFT_REPLAY_TAIL);
+    finish_episode(t, l, &r);
+    return deft_lane_begin(t, l, err);
+}
+
+static float clamp1(float v)
+{
+    return v < -1 ? -1 : v > 1 ? 1 : v;
+}
+
+/* Actions of all lanes for their present features. */
+static void act_lanes(deft_trainer *t)
+{
+    const size_t n = (size_t)t->n_feature, m = (size_t)t->n_act;
+    const bool warmup = !t->prepared, sac = strcmp(t->cfg.algo, "sac") == 0;
+    for (int32_t i = 0; i < t->n_lane; i++) {
+        deft_lane *l = &t->lane[i];
+        memcpy(t->lane_feature + (size_t)i * n, l->feature, n * sizeof(float));
+        for (size_t k = 0; k < m; k++) {
+            t->lane_noise[(size_t)i * m + k] =
+                (float)(warmup ? deft_rng_uniform(&l->rng, -1, 1) : deft_rng_normal(&l->rng));
+        }
+    }
+    if (warmup) {
+        memcpy(t->lane_act, t->lane_noise, (size_t)t->n_lane * m * sizeof(float));
+        return;
+    }
+    deft_actor_act(t->actor, t->lane_feature, t->lane_noise, t->lane_act);
+    const float sd = (float)t->cfg.exploration_noise;
+    for (size_t i = 0; !sac && i < (size_t)t->n_lane * m; i++) {
+        t->lane_act[i] = clamp1(t->lane_act[i] + sd * t->lane_noise[i]);
+    }
+}
+
+/* Steps that a lane still makes in this round. */
+void deft_trainer_collect(deft_trainer *t)
+{
+    for (int32_t i = 0; i < t->n_lane; i++) t->lane[i].n_staged = 0;
+    if (t->cfg.eval_every > 0 && t->step >= t->next_eval && t->prepared) deft_trainer_evaluate(t);
+    for (int32_t k = 0; k < t->cfg.round && t->error.status == DEFT_OK; k++) {
+        act_lanes(t);
+        for (int32_t i = 0; i < t->n_lane && t->error.status == DEFT_OK; i++) {
+            const int32_t before = t->report.n_episode;
+            (void)lane_step(t, &t->lane[i], t->lane_act + i * t->n_act, &t->error);
+            if (t->report.n_episode > before) {
+                t->episode[before].step = t->step + (int64_t)k * t->n_lane + i + 1;
+            }
+        }
+    }
+}
+
+/* One episode by the mean action. */
+static deft_status evaluate_episode(deft_trainer *t, int32_t number, double *reward,
+                                    double *distance)
+{
+    const size_t n = (size_t)t->n_obs, m = (size_t)t->n_act;
+    float *obs = t->eval_memory, *prev = obs + n, *act = prev + m, *applied = act + m;
+    float *feature = applied + m, *state = feature + t->n_feature;
+    deft_rng r;
+    deft_rng_seed_stream(&r, t->cfg.seed ^ 0x6576616cu, (uint64_t)number);
+    const uint64_t seed = deft_rng_u64(&r);
+    deft_status s = deft_env_reset(t->eval_env, &seed, obs, &t->error);
+    memset(prev, 0, m * sizeof *prev);
+    if (t->encoder.n_state) memset(state, 0, (size_t)t->encoder.n_state * sizeof *state);
+    deft_env_step_result out = {0};
+    *reward = 0;
+    for (bool first = true; s == DEFT_OK; first = false) {
+        normalize(t, obs);
+        deft_encoder_step(&t->encoder, obs, prev, first, state, t->scratch, feature);
+        deft_actor_act(t->eval_actor, feature, NULL, act);
+        deft_trainer_to_env(t, act, applied);
+        s = deft_env_step(t->eval_env, applied, obs, &out, &t->error);
+        memcpy(prev, act, m * sizeof *prev);
+        *reward += out.reward;
+        if (out.terminated || out.truncated) break;
+    }
+    *distance = out.metrics.distance_cm;
+    return s;
+}
+
+void deft_trainer_evaluate(deft_trainer *t)
+{
+    const int32_t n = t->cfg.eval_episodes;
+    double sum = 0, square = 0, distance = 0;
+    for (int32_t i = 0; i < n; i++) {
+        double reward, cm;
+        if (evaluate_episode(t, i, &reward, &cm) != DEFT_OK) return;
+        sum += reward;
+        square += reward * reward;
+        distance += cm;
+    }
+    const double mean = sum / n, var = n > 1 ? (square - sum * mean) / (n - 1) : 0;
+    t->report.evaluated = true;
+    t->report.eval_reward = mean;
+    t->report.eval_sd = sqrt(var > 0 ? var : 0);
+    t->report.eval_distance_cm = distance / n;
+    t->next_eval += t->cfg.eval_every;
+    if (t->have_best && mean <= t->best_reward) return;
+    t->report.best = t->have_best = true;
+    t->best_reward = mean;
+    deft_actor_param(t->eval_actor, t->best_param);
+}

@@ -1,0 +1,210 @@
+/* trainer_state.c - a trainer as bytes, between rounds, and back.
+ *
+ * The rows of the replay buffer are apart: they only grow, so a run appends them to a file. An
+ * environment is not stored but brought to its place again by the actions of its episode. */
+#include "train/trainer_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A cursor that writes, reads, or only counts. */
+typedef struct cursor {
+    char *at; // NULL: count
+    size_t used;
+    bool load;
+} cursor;
+
+static void move(cursor *c, void *p, size_t n)
+{
+    if (c->at && c->load) memcpy(p, c->at + c->used, n);
+    if (c->at && !c->load) memcpy(c->at + c->used, p, n);
+    c->used += n;
+}
+
+static void move_lane(const deft_trainer *t, deft_lane *l, cursor *c)
+{
+    move(c, &l->rng, sizeof l->rng);
+    move(c, &l->episode, sizeof l->episode);
+    move(c, &l->step, sizeof l->step);
+    move(c, &l->reward, sizeof l->reward);
+    move(c, &l->heading, sizeof l->heading);
+    move(c, &l->torque, sizeof l->torque);
+    move(c, &l->current, sizeof l->current);
+    move(c, &l->last_row, sizeof l->last_row);
+    move(c, l->feature, (size_t)t->n_feature * sizeof(float));
+    move(c, l->taken, (size_t)t->max_steps * (size_t)t->n_act * sizeof(float));
+}
+
+static void move_all(deft_trainer *t, cursor *c)
+{
+    move(c, &t->step, sizeof t->step);
+    move(c, &t->update, sizeof t->update);
+    move(c, &t->next_eval, sizeof t->next_eval);
+    move(c, &t->update_debt, sizeof t->update_debt);
+    move(c, &t->prepared, sizeof t->prepared);
+    move(c, &t->rng, sizeof t->rng);
+    move(c, &t->have_best, sizeof t->have_best);
+    move(c, &t->best_reward, sizeof t->best_reward);
+    move(c, t->best_param, (size_t)deft_net_params(deft_agent_actor_net(t->agent)) * sizeof(float));
+    move(c, &t->normalizer.on, sizeof t->normalizer.on);
+    move(c, t->normalizer.offset, (size_t)t->n_obs * sizeof(float));
+    move(c, t->normalizer.scale, (size_t)t->n_obs * sizeof(float));
+    if (t->encoder.n_param) {
+        move(c, t->encoder.param, (size_t)t->encoder.n_param * sizeof(float));
+    }
+    move(c, &t->replay.head, sizeof t->replay.head);
+    for (int32_t i = 0; i < t->n_lane; i++) move_lane(t, &t->lane[i], c);
+    const size_t agent = deft_agent_state_size(t->agent);
+    if (c->at && c->load) deft_agent_state_load(t->agent, c->at + c->used);
+    if (c->at && !c->load) deft_agent_state_save(t->agent, c->at + c->used);
+    c->used += agent;
+}
+
+/* Counting and saving read only. */
+static deft_trainer *writable(const deft_trainer *t)
+{
+    union {
+        const deft_trainer *in;
+        deft_trainer *out;
+    } u = {t};
+    return u.out;
+}
+
+size_t deft_trainer_state_size(const deft_trainer *t)
+{
+    cursor c = {0};
+    move_all(writable(t), &c);
+    return c.used;
+}
+
+void deft_trainer_state_save(const deft_trainer *t, void *to)
+{
+    cursor c = {.at = to};
+    move_all(writable(t), &c);
+}
+
+int64_t deft_trainer_rows(const deft_trainer *t)
+{
+    return t->replay.head;
+}
+
+size_t deft_trainer_row_size(const deft_trainer *t)
+{
+    return t->replay.stride * sizeof(float) + sizeof(int64_t);
+}
+
+void deft_trainer_rows_save(const deft_trainer *t, int64_t first, int64_t count, void *to)
+{
+    const size_t floats = t->replay.stride * sizeof(float);
+    char *p = to;
+    for (int64_t i = first; i < first + count; i++) {
+        memcpy(p, deft_replay_row(&t->replay, i), floats);
+        memcpy(p + floats, &t->replay.previous[i % t->replay.capacity], sizeof(int64_t));
+        p += floats + sizeof(int64_t);
+    }
+}
+
+/* n_row rows, the last of which is number head - 1. */
+static deft_status load_rows(deft_trainer *t, const char *rows, int64_t n_row, deft_error *err)
+{
+    deft_replay *r = &t->replay;
+    const size_t floats = r->stride * sizeof(float);
+    const int64_t head = r->head, want = head < r->capacity ? head : r->capacity;
+    if (head < 0 || n_row != want) {
+        return deft_fail(err, DEFT_E_FORMAT, "checkpoint: %lld rows of experience instead of %lld",
+                         (long long)n_row, (long long)want);
+    }
+    for (int64_t i = 0; i < n_row; i++) {
+        const int64_t number = head - n_row + i, slot = number % r->capacity;
+        int64_t previous;
+        memcpy(r->row + (size_t)slot * r->stride, rows, floats);
+        memcpy(&previous, rows + floats, sizeof previous);
+        rows += floats + sizeof previous;
+        if (previous < -1 || previous >= number) {
+            return deft_fail(err, DEFT_E_FORMAT, "checkpoint: row %lld follows row %lld",
+                             (long long)number, (long long)previous);
+        }
+        r->next[slot] = -1;
+        r->previous[slot] = previous;
+        if (previous >= 0 && previous > number - r->capacity) {
+            r->next[previous % r->capacity] = number;
+        }
+    }
+    return DEFT_OK;
+}
+
+/* Environment units back to [-1, 1] are not exact; the rows have the actions as the policy chose
+ * them, so that the encoder sees the same bits as before. */
+static const float *action_of(const deft_trainer *t, const int64_t *rows, int32_t k)
+{
+    return deft_replay_row(&t->replay, rows[k]) + t->n_feature;
+}
+
+/* Repeats the lane's running episode. */
+static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, int64_t *rows,
+                          deft_error *err)
+{
+    const int32_t lane = (int32_t)(l - t->lane), steps = l->step;
+    const deft_lane keep = *l;
+    if (steps < 0 || steps >= t->max_steps || l->last_row >= t->replay.head) {
+        return deft_fail(err, DEFT_E_FORMAT, "checkpoint: environment %d is out of range", lane);
+    }
+    memcpy(feature, l->feature, (size_t)t->n_feature * sizeof *feature);
+    int64_t row = l->last_row;
+    for (int32_t k = steps; k-- > 0;) {
+        if (row < 0 || row <= t->replay.head - 1 - t->replay.capacity) {
+            return deft_fail(err, DEFT_E_FORMAT, "checkpoint: environment %d lost its episode",
+                             lane);
+        }
+        rows[k] = row;
+        row = t->replay.previous[row % t->replay.capacity];
+    }
+    deft_status s = deft_lane_begin(t, l, err);
+    for (int32_t k = 0; s == DEFT_OK && k < steps; k++) {
+        deft_env_step_result r;
+        s = deft_env_step(l->env, l->taken + (int64_t)k * t->n_act, l->obs, &r, err);
+        memcpy(l->prev_act, action_of(t, rows, k), (size_t)t->n_act * sizeof(float));
+        if (s == DEFT_OK) deft_lane_encode(t, l, false);
+    }
+    if (s != DEFT_OK) return s;
+    l->step = keep.step;
+    l->reward = keep.reward;
+    l->heading = keep.heading;
+    l->torque = keep.torque;
+    l->current = keep.current;
+    if (memcmp(feature, l->feature, (size_t)t->n_feature * sizeof *feature) == 0) return DEFT_OK;
+    return deft_fail(err, DEFT_E_MISMATCH,
+                     "checkpoint: environment %d is not what it was %d steps into its episode: "
+                     "another scene, option or version of the physics",
+                     lane, (int)steps);
+}
+
+deft_status deft_trainer_state_load(deft_trainer *t, const void *state, size_t size,
+                                    const void *rows, int64_t n_row, deft_error *err)
+{
+    cursor count = {0};
+    move_all(t, &count);
+    if (size != count.used) {
+        return deft_fail(err, DEFT_E_FORMAT,
+                         "checkpoint: %zu bytes of state where this configuration has %zu", size,
+                         count.used);
+    }
+    char *copy = malloc(size);
+    float *feature = malloc((size_t)t->n_feature * sizeof *feature);
+    int64_t *number = malloc((size_t)t->max_steps * sizeof *number);
+    deft_status s =
+        copy && feature && number ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
+    if (s == DEFT_OK) {
+        memcpy(copy, state, size);
+        cursor c = {.at = copy, .load = true};
+        move_all(t, &c);
+        s = load_rows(t, rows, n_row, err);
+    }
+    for (int32_t i = 0; s == DEFT_OK && i < t->n_lane; i++) {
+        s = repeat(t, &t->lane[i], feature, number, err);
+    }
+    free(copy);
+    free(feature);
+    free(number);
+    return s;
+}

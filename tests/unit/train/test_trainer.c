@@ -1,0 +1,193 @@
+/* The whole loop on the pendulum: the same bytes with any number of threads and after a resume; it
+ * learns; what it exports is what it acts by. */
+#include "check.h"
+#include "deft/train.h"
+
+#include <math.h>
+#include <string.h>
+
+static deft_env *pendulum(void)
+{
+    deft_error err = {0};
+    deft_env *e = NULL;
+    const deft_env_config c = {.max_steps = 50};
+    CHECK_OK(deft_env_create("pendulum", &c, &e, &err), err);
+    return e;
+}
+
+static deft_train_config config(const char *algo)
+{
+    deft_error err = {0};
+    deft_train_config c;
+    CHECK_OK(deft_train_defaults(algo, &c, &err), err);
+    c.hidden[0] = c.hidden[1] = 16;
+    c.batch = 16;
+    c.steps = 600;
+    c.warmup = 120;
+    c.envs = 3;
+    c.round = 10;
+    c.eval_every = 200;
+    c.eval_episodes = 2;
+    c.encoder_layers = 2;
+    c.encoder_hidden = 5;
+    c.seed = 4;
+    return c;
+}
+
+/* Runs n rounds (all: n < 0); the state afterwards, for the caller to free. */
+static char *state_after(deft_trainer *t, int n, size_t *size)
+{
+    deft_error err = {0};
+    deft_train_report r;
+    int32_t s = 0;
+    for (int i = 0; s == 0 && i != n; i++) {
+        s = deft_trainer_round(t, &r, &err);
+        CHECK(s >= 0, "%s", err.text);
+    }
+    *size = deft_trainer_state_size(t);
+    char *state = malloc(*size);
+    deft_trainer_state_save(t, state);
+    return state;
+}
+
+static deft_trainer *trainer(const deft_train_config *c, const deft_env *env)
+{
+    deft_error err = {0};
+    deft_trainer *t = NULL;
+    CHECK_OK(deft_trainer_create(c, env, &t, &err), err);
+    return t;
+}
+
+static void test_same(const char *algo, bool normalize, const char *encoder, int64_t replay)
+{
+    deft_train_config c = config(algo);
+    c.normalize = normalize;
+    c.replay = replay;
+    if (encoder) c.encoder = encoder;
+    deft_env *env = pendulum();
+    size_t size, n;
+    c.threads = 1;
+    deft_trainer *one = trainer(&c, env);
+    char *want = state_after(one, -1, &size);
+    c.threads = 3;
+    deft_trainer *three = trainer(&c, env);
+    char *middle = state_after(three, 9, &n);
+    const int64_t rows = deft_trainer_rows(three);
+    const int64_t kept = replay && rows > replay ? replay : rows;
+    char *row = malloc((size_t)kept * deft_trainer_row_size(three));
+    deft_trainer_rows_save(three, rows - kept, kept, row);
+    char *got = state_after(three, -1, &n);
+    CHECK(n == size && memcmp(want, got, size) == 0, "%s: threads change the result", algo);
+    free(got);
+
+    deft_trainer *resumed = trainer(&c, env);
+    deft_error err = {0};
+    CHECK_OK(deft_trainer_state_load(resumed, middle, n, row, kept, &err), err);
+    got = state_after(resumed, -1, &n);
+    CHECK(n == size && memcmp(want, got, size) == 0, "%s %s: a resumed run differs", algo,
+          c.encoder);
+    CHECK(deft_trainer_state_load(resumed, middle, n - 1, row, kept, &err) == DEFT_E_FORMAT,
+          "a cut state was taken");
+    CHECK(deft_trainer_state_load(resumed, middle, n, row, kept - 1, &err) == DEFT_E_FORMAT,
+          "missing rows were taken");
+    free(want);
+    free(middle);
+    free(row);
+    free(got);
+    deft_trainer_destroy(one);
+    deft_trainer_destroy(three);
+    deft_trainer_destroy(resumed);
+    deft_env_destroy(env);
+}
+
+/* The exported model, in the environment, earns what the trainer's evaluation says. */
+static void test_export(const char *algo, const char *encoder, bool normalize)
+{
+    deft_train_config c = config(algo);
+    c.normalize = normalize;
+    c.eval_every = 1; // at the start of every round after the warm-up
+    c.eval_episodes = 1;
+    if (encoder) c.encoder = encoder;
+    deft_env *env = pendulum();
+    deft_trainer *t = trainer(&c, env);
+    deft_error err = {0};
+    deft_train_report r;
+    deft_arena *a = deft_arena_create(0);
+    deft_model *m = NULL;
+    for (int i = 0; i < 12; i++) {
+        CHECK_OK(deft_trainer_round(t, &r, &err), err);
+        if (i == 10) CHECK_OK(deft_trainer_model(t, false, a, &m, &err), err);
+    }
+    CHECK(r.evaluated, "no evaluation");
+    deft_model_eval *eval = NULL;
+    CHECK_OK(deft_model_eval_create(m, &eval, &err), err);
+    deft_rng rng;
+    deft_rng_seed_stream(&rng, c.seed ^ 0x6576616cu, 0);
+    const uint64_t seed = deft_rng_u64(&rng);
+    float obs[3], act[1];
+    CHECK_OK(deft_env_reset(env, &seed, obs, &err), err);
+    deft_env_step_result out = {0};
+    double sum = 0;
+    while (eval && !out.truncated) {
+        CHECK_OK(deft_model_eval_step(eval, obs, NULL, act), err);
+        CHECK_OK(deft_env_step(env, act, obs, &out, &err), err);
+        sum += out.reward;
+    }
+    CHECK(fabs(sum - r.eval_reward) < 1e-2 * (1 + fabs(sum)),
+          "%s %s: policy earns %g, evaluation %g", algo, c.encoder, sum, r.eval_reward);
+    deft_model_eval_destroy(eval);
+    deft_arena_destroy(a);
+    deft_trainer_destroy(t);
+    deft_env_destroy(env);
+}
+
+/* TD3 swings the pendulum up within 8,000 steps: a mean return that no untrained policy reaches. */
+static void test_learns(const char *algo)
+{
+    deft_error err = {0};
+    deft_train_config c;
+    CHECK_OK(deft_train_defaults(algo, &c, &err), err);
+    c.hidden[0] = c.hidden[1] = 64;
+    c.batch = 100;
+    c.steps = 8000;
+    c.warmup = 1000;
+    c.envs = 1;
+    c.actor_rate = c.critic_rate = c.alpha_rate = 1e-3;
+    c.eval_every = 0;
+    c.threads = 1;
+    deft_env *env = NULL;
+    const deft_env_config ec = {0};
+    CHECK_OK(deft_env_create("pendulum", &ec, &env, &err), err);
+    deft_trainer *t = trainer(&c, env);
+    double sum = 0;
+    int n = 0;
+    deft_train_report r;
+    for (int32_t s = 0; s == 0;) {
+        s = deft_trainer_round(t, &r, &err);
+        for (int i = 0; i < r.n_episode; i++) {
+            if (r.episode[i].step <= c.steps - 2000) continue;
+            sum += r.episode[i].reward;
+            n++;
+        }
+    }
+    printf("%s: %.1f over the last %d episodes\n", algo, sum / n, n);
+    CHECK(n > 5 && sum / n > -300, "%s did not learn: %.1f", algo, sum / n);
+    deft_trainer_destroy(t);
+    deft_env_destroy(env);
+}
+
+int main(void)
+{
+    test_same("td3", false, NULL, 0);
+    test_same("sac", true, NULL, 0);
+    test_same("ra-td3", true, NULL, 0);
+    test_same("r-sac", false, "lstm", 0);
+    test_same("ra-td3", true, "stack", 300);
+    test_export("td3", NULL, true);
+    test_export("ra-sac", NULL, true);
+    test_export("ra-td3", "lstm", false);
+    test_export("r-td3", "stack", true);
+    test_learns("td3");
+    test_learns("sac");
+    return check_report();
+}
