@@ -9,6 +9,7 @@ Needs Debian's python3-torch (1.13); deterministic.
 """
 import collections
 import io
+import json
 import pathlib
 import sys
 import warnings
@@ -491,6 +492,26 @@ def views(name):
     out["net.4.bias"] = torch.tensor([0.25]).expand(ACT)
     m.net[4].bias.data.fill_(0.25)
     save(out, name)
+    rollout(name, plain(m))
+
+
+@checkpoint
+def sac_safetensors(name):
+    """The layout of safetensors, written out: sorted by alignment, then by name."""
+    m = randomise(Sb3Sac())
+    tensors = {k: v.contiguous() for k, v in m.state_dict().items()}
+    tensors["actor.latent_pi.0.weight"] = tensors["actor.latent_pi.0.weight"].half()
+    m.actor.latent_pi[0].weight.data.copy_(tensors["actor.latent_pi.0.weight"].float())
+    tensors["steps"] = torch.tensor(12345)
+    tag = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for k, v in sorted(tensors.items(), key=lambda kv: (-kv[1].element_size(), kv[0])):
+        raw = v.numpy().tobytes()
+        header[k] = {"dtype": tag[v.dtype], "shape": list(v.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    (OUT / f"{name}.pt").write_bytes(len(text).to_bytes(8, "little") + text + data)
     rollout(name, plain(m))
 
 

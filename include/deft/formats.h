@@ -14,7 +14,7 @@ extern "C" {
 typedef enum deft_format {
     DEFT_FORMAT_UNKNOWN = 0,
     DEFT_FORMAT_ONNX,
-    DEFT_FORMAT_TORCH, // zip with a data.pkl: .pt, .pth, .dat, TorchScript
+    DEFT_FORMAT_TORCH, // named tensors: .pt, .pth, .dat (zip with a data.pkl), .safetensors
     DEFT_FORMAT_IMAGE, // .deft
 } deft_format;
 /* By content, never by name. */
@@ -57,7 +57,8 @@ typedef struct deft_checkpoint {
 } deft_checkpoint;
 /* The zip archives of torch.save and torch.jit.save since PyTorch 1.6, and those of
  * Stable-Baselines3 around them. Names are the paths of dicts, lists and attributes, joined by
- * "."; views are gathered. DEFT_E_UNSUPPORTED for older files: the text says how to save again. */
+ * "."; views are gathered. .safetensors files are read too. DEFT_E_UNSUPPORTED for files from
+ * before 1.6: the text says how to save them again. */
 deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
                             deft_checkpoint **out, deft_error *err);
 

@@ -1,5 +1,5 @@
 /* detect.c - what kind of file is this? By content. */
-#include "deft/formats.h"
+#include "formats/torch_private.h"
 
 #include <string.h>
 
@@ -65,6 +65,7 @@ deft_format deft_format_detect(const void *data, size_t size)
     const uint8_t *p = data;
     if (size >= 4 && memcmp(p, "DEFT", 4) == 0) return DEFT_FORMAT_IMAGE;
     if (size >= 4 && memcmp(p, "PK\3\4", 4) == 0) return DEFT_FORMAT_TORCH;
-    if (looks_like_legacy_torch(p, size)) return DEFT_FORMAT_TORCH;
+    if (looks_like_legacy_torch(p, size) || safetensors_looks_like((deft_bytes){p, size}))
+        return DEFT_FORMAT_TORCH;
     return looks_like_onnx(p, size) ? DEFT_FORMAT_ONNX : DEFT_FORMAT_UNKNOWN;
 }

@@ -113,6 +113,11 @@ deft_status torch_collect(pickle_value *root, bool constants, deft_arena *a, tor
 deft_status torch_gather(const torch_view *v, deft_bytes storage, bool big_endian, deft_arena *a,
                          deft_tensor *out, deft_error *err);
 
+/* .safetensors files, which hold the same without a pickle. */
+bool safetensors_looks_like(deft_bytes b);
+/* Fills in names and tensors. */
+deft_status safetensors_read(deft_bytes bytes, deft_arena *a, deft_checkpoint *c, deft_error *err);
+
 /* A zip archive in memory. */
 typedef struct torch_zip torch_zip;
 deft_status torch_zip_open(deft_bytes bytes, deft_arena *work, torch_zip **out, deft_error *err);

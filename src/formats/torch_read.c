@@ -44,7 +44,8 @@ static deft_status check_kind(deft_bytes b, deft_error *err)
     if (b.size > 2 && b.data[0] == 0x80 && b.data[1] <= 5)
         return deft_fail(err, DEFT_E_UNSUPPORTED,
                          "a bare pickle, not a file of torch.save (which makes a zip archive)");
-    return deft_fail(err, DEFT_E_FORMAT, "not a PyTorch checkpoint: it is no zip archive");
+    return deft_fail(err, DEFT_E_FORMAT,
+                     "not a PyTorch checkpoint: it is no zip archive (and no .safetensors)");
 }
 
 /* Slashes before "data.pkl" in a name that ends so, -1 for others. */
@@ -251,7 +252,8 @@ deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
     *out = NULL;
     char name[200];
     (void)deft_escape(name, sizeof name, path ? path : "(memory)", PATH_MAX);
-    deft_status s = check_kind(bytes, err);
+    const bool flat = safetensors_looks_like(bytes);
+    deft_status s = flat ? DEFT_OK : check_kind(bytes, err);
     if (s != DEFT_OK) return deft_error_prefix(err, "%s", name), s;
     const size_t limit = ((size_t)256 << 20) + 8 * bytes.size;
     reader r = {.work = deft_arena_create(limit), .a = a, .budget = limit, .err = err};
@@ -260,8 +262,13 @@ deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
     if (r.work && c) {
         c->source = deft_arena_strndup(a, path ? path : "", PATH_MAX);
         deft_sha256(bytes.data, bytes.size, c->sha256);
-        s = c->source ? open_archive(&r, bytes, &outer) : no_memory(err);
-        if (s == DEFT_OK) s = read_archive(&r, c);
+        if (!c->source)
+            s = no_memory(err);
+        else if (flat)
+            s = safetensors_read(bytes, a, c, err);
+        else
+            s = open_archive(&r, bytes, &outer);
+        if (s == DEFT_OK && !flat) s = read_archive(&r, c);
     } else {
         s = no_memory(err);
     }

@@ -48,6 +48,7 @@ static const fixture fixtures[] = {
     {"whole_module", NULL, {0}, NULL},
     {"half_and_bfloat", NULL, {0}, NULL},
     {"views", NULL, {0}, NULL},
+    {"sac_safetensors", NULL, {0}, "Stable-Baselines3 (SAC)"},
 };
 
 static int split_row(char *line, float *cell)

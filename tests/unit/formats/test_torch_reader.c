@@ -367,6 +367,51 @@ static void check_bomb(uint32_t claim, const char *text, deft_arena *a)
           "%s", err.text);
 }
 
+typedef struct bad_header {
+    const char *header, *data, *text;
+    int claim; // bytes more than the header has
+} bad_header;
+
+#define ONE(dtype, shape, offsets)                                                                 \
+    "{\"w\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
+
+static void check_safetensors(deft_arena *a)
+{
+    static const bad_header cases[] = {
+        {"{}", "", "no tensors", 0},
+        {"{}", "", "a header of 102 bytes in a file of 10", 100},
+        {ONE("F32", "[1]", "[0,4]"), "1234", "header: ", -1},
+        {"{x}", "", "header: ", 0},
+        {"{\"w\":1}", "", "tensor 'w': it has no element type", 0},
+        {"{\"w\":1,\"w\":2}", "", "duplicate", 0},
+        {ONE("F8_E4M3", "[1]", "[0,1]"), "x", "no element type", 0},
+        {ONE("F32", "[1]", "[0,8]"), "12345678", "it has 8 bytes for 1 elements of 4", 0},
+        {ONE("F32", "[1]", "[0,9]"), "12345678", "not inside the file", 0},
+        {ONE("F32", "[1]", "[4,0]"), "12345678", "not inside the file", 0},
+        {ONE("F32", "[1]", "[-4,0]"), "12345678", "not inside the file", 0},
+        {ONE("F32", "[1]", "[0,4]"), "12345678", "4 bytes belong to no tensor", 0},
+        {ONE("F32", "[1]", "[4,8]"), "12345678", "begins at byte 4, not 0", 0},
+        {ONE("F32", "[-1]", "[0,4]"), "1234", "numbers >= 0", 0},
+        {ONE("F32", "1", "[0,4]"), "1234", "no list", 0},
+        {ONE("F32", "[9007199254740992,9007]", "[0,4]"), "1234", "too large", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const size_t n = strlen(cases[i].header), m = strlen(cases[i].data);
+        uint8_t *file = deft_arena_alloc(a, 8 + n + m);
+        deft_checkpoint *c = NULL;
+        deft_error err = {0};
+        if (!file) return;
+        file[0] = (uint8_t)((int)n + cases[i].claim);
+        memcpy(file + 8, cases[i].header, n);
+        memcpy(file + 8 + n, cases[i].data, m);
+        const deft_bytes b = {file, 8 + n + m};
+        CHECK(deft_format_detect(b.data, b.size) == DEFT_FORMAT_TORCH, "case %zu", i);
+        CHECK(deft_torch_read(b, "flat.safetensors", a, &c, &err) < 0 && !c &&
+                  strstr(err.text, cases[i].text),
+              "case %zu: %s", i, err.text);
+    }
+}
+
 /* --- files ----------------------------------------------------------------------------------- */
 
 static void check_foreign(deft_arena *a)
@@ -442,6 +487,24 @@ static void check_damage(const char *name, deft_arena *a)
     CHECK(refused > n / 5, "%d of %d", refused, n); // the rest is padding, times and code
 }
 
+/* Nothing guards the bits of this format, but a length is missed at once. */
+static void check_cut(const char *name, deft_arena *a)
+{
+    char relative[256], path[4400];
+    deft_error err = {0};
+    deft_bytes b = {0};
+    (void)snprintf(relative, sizeof relative, "tests/golden/checkpoints/%s.pt", name);
+    CHECK_OK(deft_file_read(check_source(path, sizeof path, relative), 0, a, &b, &err), err);
+    for (size_t i = 0; i < b.size; i += 11) {
+        deft_arena *t = deft_arena_create((size_t)64 << 20);
+        deft_checkpoint *c = NULL;
+        err = (deft_error){0};
+        CHECK(deft_torch_read((deft_bytes){b.data, i}, "cut", t, &c, &err) < 0 && err.text[0],
+              "%zu bytes of %zu", i, b.size);
+        deft_arena_destroy(t);
+    }
+}
+
 int main(void)
 {
     deft_arena *a = deft_arena_create(0);
@@ -453,9 +516,11 @@ int main(void)
     check_archives(a);
     check_bomb(0x7FFFFFFF, "claimed to come from", a);
     check_bomb(350000000, "more than a checkpoint may take", a);
+    check_safetensors(a);
     check_foreign(a);
     check_damage("mlp_state_dict", a);
     check_damage("script_scripted", a);
+    check_cut("sac_safetensors", a);
     deft_arena_destroy(a);
     return check_report();
 }
