@@ -4,6 +4,7 @@
 
 #include "deft/base.h"
 #include "deft/model.h"
+#include "deft/qmodel.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -11,6 +12,26 @@ extern "C" {
 
 /* The image of a float32 policy (docs/format.md). Bytes live in the arena, 16-byte aligned. */
 deft_status deft_image_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err);
+
+typedef enum deft_image_layout { // of matrices
+    DEFT_IMAGE_AUTO = 0,         // what this machine's kernels run fastest
+    DEFT_IMAGE_ROWS,             // for small devices
+    DEFT_IMAGE_PANELS,           // for x86-64 and AArch64
+} deft_image_layout;
+
+/* Zero means the default. */
+typedef struct deft_image_options {
+    deft_image_layout layout;
+    int32_t selftest_steps; // 0: 2, or 4 for policies with a state; negative: no self-test
+    bool no_names;          // leave out what observations and actions are called
+    bool layer_names;       // tell what layers are called
+    bool no_proofs;         // leave out the bounds of the accumulators
+} deft_image_options;
+
+/* The image of an integer policy; opt NULL: the defaults. Bytes live in the arena, 64-byte aligned.
+ * What deft_qmodel_check refuses, or DEFT_E_UNSUPPORTED. */
+deft_status deft_image_write_q(const deft_qmodel *q, const deft_image_options *opt, deft_arena *a,
+                               deft_bytes *out, deft_error *err);
 
 /* The canonical policy of an image; weights of integer images come back dequantized. */
 deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a, deft_model **out,

@@ -38,30 +38,41 @@
  *          c' = clamp16(((f * c + 2^14) >> 15) + ((i * g + 2^(14+e)) >> (15 + e)))
  *          u = c' in Q12: e >= 3: clamp16(c' << (e - 3)); else (c' + 2^(2-e)) >> (3 - e)
  *          h' = round((o * T(u) + 2^14) >> 15, state_round)
- * The state h, and so the output of GRU and LSTM, is S16 in Q15. */
+ * The state h, and so the output of GRU and LSTM, is S16 in Q15; their zero is 0, lo and hi are
+ * the whole range.
+ * Others:  one multiplier and, optionally, one bias an output; w.format is S16, or NONE where there
+ *          are no weights; with N = n_out
+ *          AFFINE      acc64 = bias[i] + w[i] x[i]                   no weights: ones
+ *          ACTIVATION  acc64 = bias[i] + x[i]
+ *          ADD         acc64 = bias[i] + w[i] x[i] + w[N + i] x[N + i]  no weights: ones
+ *          MUL         acc64 = bias[i] + x[i] x[N + i] + w[i] x[i] + w[N + i] x[N + i]   (zeros;
+ *                      the w are what zero points leave behind)
+ *          LAYERNORM   acc64 = bias[i] + w[i] t[i]                   no weights: ones
+ *                      S = sum x, mu = (16 S + n/2) div n, d = 16 x - mu,
+ *                      var = (sum d^2) div n + epsilon 2^epsilon_shift   (256ths of a squared step)
+ *                      sd = max(1, isqrt(var 2^16)); t = clamp((|d| 2^23 + sd/2) div sd, 0, 2^23 -
+ * 1) with the sign of d: Q15; div rounds down then acc, v and q as a Dense of 16-bit weights.
+ *          HISTORY: copies, format in = format out; zero fills it at a reset, lo and hi are the
+ * whole range of the format. */
 #ifndef DEFT_QMODEL_H
 #define DEFT_QMODEL_H
 
 #include "deft/model.h"
+#include "deft/number.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef enum deft_number { // numbers of the image format
-    DEFT_NUM_NONE = 0,
-    DEFT_NUM_F32,
-    DEFT_NUM_U8,  // activations
-    DEFT_NUM_S16, // activations, weights
-    DEFT_NUM_S8,  // weights
-    DEFT_NUM_S4,  // weights in [-8, 7], two a byte
-} deft_number;
-
-/* A table of 2^log2_n + 1 entries. */
+/* A table of 2^log2_n + 1 entries; those of an odd one are at least -32767. What it samples is for
+ * reports and for the way back to a float policy: entry = f(x * in_scale) / out_scale, as far as
+ * its range goes, x the table's integer input. kind NONE: not said. */
 typedef struct deft_qtable {
     int32_t log2_n; // 4 to 10
     bool odd;
     const int16_t *entry;
+    deft_activation f;
+    float in_scale, out_scale; // tanh of GRU and LSTM: 1 / 4096, 1 / 32768
 } deft_qtable;
 
 /* One matrix [n_out][n_in] with its requantization. */
@@ -71,7 +82,7 @@ typedef struct deft_qmatrix {
     const int32_t *bias;       // [n_out], NULL: zeros
     const int32_t *multiplier; // [n_out]
     int32_t shift;             // s of requant, 0 to 15
-    int32_t preshift;          // p, S16 weights only, 0 to 31
+    int32_t preshift;          // p, 0 to 31; S8 and S4: 0
 } deft_qmatrix;
 
 typedef struct deft_qlayer {
@@ -84,13 +95,13 @@ typedef struct deft_qlayer {
     deft_number out_format; // U8 or S16 (GRU, LSTM: S16)
     int32_t zero, lo, hi;   // of the output
     int32_t table;          // index into the model's tables, -1: none (GRU, LSTM: of tanh)
-    deft_qmatrix w;         // DENSE, GRU [3H][n_in], LSTM [4H][n_in]; AFFINE, ACTIVATION: see
-                            // docs/format.md
+    deft_qmatrix w;         // DENSE, GRU [3H][n_in], LSTM [4H][n_in]; or see "others" above
     deft_qmatrix u;         // GRU [3H][H], LSTM [4H][H]
     int32_t gate_round, state_round, cell_shift;
     bool reset_before;
     int32_t depth;
     bool newest_first, fill_first;
+    int32_t epsilon, epsilon_shift; // LAYERNORM: epsilon * 2^epsilon_shift, 16 bits, 0 to 24
     /* For reports only, not in the image: value = (q - zero) * out_scale[k]. */
     const float *out_scale; // [n_out]
 } deft_qlayer;

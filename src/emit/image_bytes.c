@@ -1,5 +1,6 @@
 /* image_bytes.c - little-endian writing, matrix layouts, and the hash that names a policy. */
 #include "emit/image_emit.h"
+#include "image/image_q.h"
 
 #include <string.h>
 
@@ -117,6 +118,42 @@ static void put_canonical_layer(image_writer *w, const uint8_t *payload, const d
     }
 }
 
+/* Numbers of 16 bits, whatever the format and layout. */
+static void put_canonical_matrix_q(image_writer *w, const deft_matrix_q *m, uint32_t rows)
+{
+    for (uint32_t o = 0; w->data && o < rows; o++) {
+        for (uint32_t i = 0; i < m->n_in; i++) {
+            image_writer one = {w->data, w->at + 2 * ((size_t)o * m->n_in + i)};
+            image_put_u16(&one, (uint32_t)deft_matrix_weight(m, o, i));
+        }
+    }
+    w->at += 2 * (size_t)rows * m->n_in;
+}
+
+static void put_canonical_qlayer(image_writer *w, const uint8_t *payload,
+                                 const deft_image_qlayer *l)
+{
+    // where things lie decides nothing
+    image_put(w, payload, 3);
+    image_put_u8(w, DEFT_LAYOUT_ROWS);
+    image_put(w, payload + 4, 1);
+    image_put_u8(w, payload[5] & ~(uint32_t)DEFT_FLAG_DOUBLE);
+    image_put(w, payload + 6, 24);
+    image_put_u16(w, 0);
+    image_put(w, payload + DEFT_IMAGE_DESCRIPTOR, (size_t)8 * l->n_segment);
+    const size_t rows = 4 * (size_t)l->matrix[0].n_out;
+    for (uint32_t k = 0; k < 2; k++) {
+        if (l->matrix[k].bias) image_put(w, l->matrix[k].bias, rows);
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        if (l->matrix[k].multiplier) image_put(w, l->matrix[k].multiplier, rows);
+    }
+    for (uint32_t k = 0; k < l->n_matrix; k++) {
+        const deft_matrix_q *const m = &l->matrix[k];
+        if (m->weight) put_canonical_matrix_q(w, m, image_gates(l->kind) ? m->n_out : 1);
+    }
+}
+
 static void put_canonical(image_writer *w, const deft_image *im)
 {
     image_put(w, im->data + 6, 2);  // flags
@@ -124,9 +161,13 @@ static void put_canonical(image_writer *w, const deft_image *im)
     const uint8_t *payload = NULL;
     uint32_t at = DEFT_IMAGE_HEADER, n = 0;
     for (uint16_t type; (type = deft_image_next(im, &at, &payload, &n)) != 0;) {
-        if (type == DEFT_RECORD_DIRECTORY || type > DEFT_RECORD_OUTPUTS) continue;
+        if (type == DEFT_RECORD_DIRECTORY || type > DEFT_RECORD_TABLES) continue;
         image_put_u16(w, type);
-        if (type == DEFT_RECORD_LAYER) {
+        if (type == DEFT_RECORD_LAYER && im->integer) {
+            deft_image_qlayer l;
+            (void)deft_image_qlayer_view(payload, (uint32_t)(payload - im->data), n, &l);
+            put_canonical_qlayer(w, payload, &l);
+        } else if (type == DEFT_RECORD_LAYER) {
             deft_image_layer l;
             (void)deft_image_layer_view(payload, (uint32_t)(payload - im->data), n, &l);
             put_canonical_layer(w, payload, &l);

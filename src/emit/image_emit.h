@@ -4,6 +4,7 @@
 
 #include "deft/emit.h"
 #include "image/image.h"
+#include "image/matrix.h"
 
 /* Grows nothing: with data NULL it counts, then the same calls fill. Everything not written is
  * zero. */
@@ -20,6 +21,34 @@ void image_put_f32(image_writer *w, const float *x, size_t n);
 void image_put_string(image_writer *w, const char *s); // NULL is ""
 void image_align(image_writer *w, size_t align);
 
+/* Records: begin returns where it began; end fills in its length. */
+size_t image_begin_record(image_writer *w, deft_record_type type);
+void image_end_record(image_writer *w, size_t start);
+void image_put_segments(image_writer *w, const deft_segment *s, int32_t n);
+/* Which of offset, scale, lo, hi (NULL: the default) are not the default. */
+uint32_t image_end_mask(const float *const array[4], int32_t n);
+void image_put_header(image_writer *w, const deft_model *m, int32_t n_layer, uint32_t work);
+/* Length and CRC of a finished image. */
+void image_seal(uint8_t *data, size_t size);
+uint8_t *image_allocate(deft_arena *a, size_t size); // on a cache line, NULL: no memory
+
+/* What is there for people. */
+typedef struct image_description {
+    const deft_model *model;
+    bool names;
+    const char *const *layer_name; // [n_layer], NULL: left out
+    int32_t n_layer;
+    const deft_meta *note; // behind the contract's
+    int32_t n_note;
+} image_description;
+void image_put_descriptive(image_writer *w, const image_description *d);
+
+/* What the format has no room for is DEFT_E_UNSUPPORTED. */
+deft_status image_check_limits(const deft_model *m, int32_t n_layer, int32_t n_segment,
+                               deft_error *err);
+deft_status image_check_layer_limits(int32_t k, int32_t n_in, int32_t n_out, int32_t n_segment,
+                                     deft_error *err);
+
 /* The recorded test: observations, then the actions of that many steps from a reset. */
 typedef struct image_selftest {
     int32_t steps; // 0: none
@@ -35,6 +64,9 @@ deft_status deft_image_write_as(const deft_model *m, uint8_t layout, deft_arena 
 /* Row-major to the layout and back; count: numbers of the matrix. */
 void image_matrix_to_panels(const float *rows, float *panels, size_t n_out, size_t n_in);
 void image_matrix_from_panels(const float *panels, float *rows, size_t n_out, size_t n_in);
+
+/* Writes row-major weights as m's format and layout say. */
+void image_put_matrix_q(image_writer *w, const int16_t *weight, deft_matrix_q m);
 
 /* SHA-256 over the canonical form (docs/format.md, "policy_id") of a checked image. */
 deft_status image_policy_id(const deft_image *im, deft_arena *a, uint8_t id[32]);

@@ -231,6 +231,10 @@ deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a,
     }
     deft_status s = deft_image_open(&im, data, image.size);
     if (s != DEFT_OK) return deft_fail(err, s, "%s: as an image: %s", r.where, deft_status_str(s));
+    if (im.integer) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "%s: an integer policy is not read back yet",
+                         r.where);
+    }
     uint8_t id[32];
     s = image_policy_id(&im, a, id);
     if (s != DEFT_OK) return no_memory(&r);

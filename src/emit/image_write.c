@@ -13,19 +13,20 @@ typedef struct job {
     uint8_t layout;
     const image_selftest *test;
     float *tmp; // room for the largest matrix
+    const char **layer_name;
 } job;
 
 /* Begins a record; end_record fills in its length. Returns where it began. */
-static size_t begin_record(image_writer *w, deft_record_type type)
+size_t image_begin_record(image_writer *w, deft_record_type type)
 {
     const size_t start = w->at;
     image_put_u16(w, (uint32_t)type);
-    image_put_u16(w, type <= DEFT_RECORD_OUTPUTS ? DEFT_IMAGE_CRITICAL : 0);
+    image_put_u16(w, type <= DEFT_RECORD_TABLES ? DEFT_IMAGE_CRITICAL : 0);
     image_align(w, DEFT_IMAGE_RECORD);
     return start;
 }
 
-static void end_record(image_writer *w, size_t start)
+void image_end_record(image_writer *w, size_t start)
 {
     image_writer length = {w->data, start + 4};
     image_put_u32(&length, (uint32_t)(w->at - start - DEFT_IMAGE_RECORD));
@@ -40,23 +41,29 @@ static bool all_equal(const float *x, int32_t n, float value)
     return true;
 }
 
+uint32_t image_end_mask(const float *const array[4], int32_t n)
+{
+    const float fallback[4] = {0, 1, -INFINITY, INFINITY};
+    uint32_t mask = 0;
+    for (uint32_t k = 0; k < 4; k++) mask |= (uint32_t)!all_equal(array[k], n, fallback[k]) << k;
+    return mask;
+}
+
 /* array: offset, scale, lo, hi, each NULL for the default. */
 static void put_end(image_writer *w, deft_record_type type, const float *const array[4], int32_t n)
 {
-    const float fallback[4] = {0, 1, -INFINITY, INFINITY};
-    const size_t start = begin_record(w, type);
-    uint32_t mask = 0;
-    for (uint32_t k = 0; k < 4; k++) mask |= (uint32_t)!all_equal(array[k], n, fallback[k]) << k;
-    image_put_u8(w, DEFT_NUMBER_F32);
+    const size_t start = image_begin_record(w, type);
+    const uint32_t mask = image_end_mask(array, n);
+    image_put_u8(w, DEFT_NUM_F32);
     image_put_u8(w, mask);
     image_put_u16(w, (uint32_t)n);
     for (uint32_t k = 0; k < 4; k++) {
         if (mask >> k & 1) image_put_f32(w, array[k], (size_t)n);
     }
-    end_record(w, start);
+    image_end_record(w, start);
 }
 
-static void put_segments(image_writer *w, const deft_segment *s, int32_t n)
+void image_put_segments(image_writer *w, const deft_segment *s, int32_t n)
 {
     for (int32_t k = 0; k < n; k++) {
         image_put_u8(w, s[k].kind);
@@ -146,10 +153,9 @@ static void put_layer(image_writer *w, const job *j, const deft_layer *l)
                              uses_beta ? l->activation.beta : 0, norm ? l->epsilon : 0};
     image_put_u8(w, l->kind);
     image_put_u8(w, f);
-    image_put_u8(w,
-                 flags & (DEFT_FLAG_WEIGHT | DEFT_FLAG_BIAS) ? DEFT_NUMBER_F32 : DEFT_NUMBER_NONE);
+    image_put_u8(w, flags & (DEFT_FLAG_WEIGHT | DEFT_FLAG_BIAS) ? DEFT_NUM_F32 : DEFT_NUM_NONE);
     image_put_u8(w, matrix ? j->layout : DEFT_LAYOUT_ROWS);
-    image_put_u8(w, DEFT_NUMBER_F32);
+    image_put_u8(w, DEFT_NUM_F32);
     image_put_u8(w, flags);
     image_put_u16(w, (uint32_t)l->n_segment);
     image_put_u16(w, (uint32_t)l->n_in);
@@ -158,54 +164,59 @@ static void put_layer(image_writer *w, const job *j, const deft_layer *l)
     image_put_u16(w, 0);
     image_put_f32(w, number, 3);
     image_put_u32(w, 0);
-    put_segments(w, l->in, l->n_segment);
+    image_put_segments(w, l->in, l->n_segment);
     put_tensors(w, j, l, flags);
 }
 
 static void put_names(image_writer *w, const deft_contract *c)
 {
-    const size_t start = begin_record(w, DEFT_RECORD_NAMES);
+    const size_t start = image_begin_record(w, DEFT_RECORD_NAMES);
     image_put_string(w, c->name);
     for (int32_t i = 0; i < c->n_obs; i++) image_put_string(w, c->obs_name ? c->obs_name[i] : "");
     for (int32_t i = 0; i < c->n_obs; i++) image_put_string(w, c->obs_unit ? c->obs_unit[i] : "");
     for (int32_t i = 0; i < c->n_act; i++) image_put_string(w, c->act_name ? c->act_name[i] : "");
     for (int32_t i = 0; i < c->n_act; i++) image_put_string(w, c->act_unit ? c->act_unit[i] : "");
-    end_record(w, start);
+    image_end_record(w, start);
 }
 
-static void put_descriptive(image_writer *w, const deft_model *m)
+void image_put_descriptive(image_writer *w, const image_description *d)
 {
-    put_names(w, &m->contract);
-    size_t start = begin_record(w, DEFT_RECORD_LAYER_NAMES);
-    for (int32_t k = 0; k < m->n_layer; k++) image_put_string(w, m->layer[k].name);
-    end_record(w, start);
+    const deft_model *const m = d->model;
+    if (d->names) put_names(w, &m->contract);
+    size_t start;
+    if (d->layer_name) {
+        start = image_begin_record(w, DEFT_RECORD_LAYER_NAMES);
+        for (int32_t k = 0; k < d->n_layer; k++) image_put_string(w, d->layer_name[k]);
+        image_end_record(w, start);
+    }
 
     // the file's name only: the same policy is the same image wherever it lay
     const char *const slash = m->source ? strrchr(m->source, '/') : NULL;
-    start = begin_record(w, DEFT_RECORD_PROVENANCE);
+    start = image_begin_record(w, DEFT_RECORD_PROVENANCE);
     image_put(w, m->source_sha256, sizeof m->source_sha256);
     image_put_string(w, slash ? slash + 1 : m->source);
     image_put_string(w, tool_version);
-    end_record(w, start);
+    image_end_record(w, start);
 
-    if (m->contract.n_note) {
-        start = begin_record(w, DEFT_RECORD_NOTES);
-        for (int32_t k = 0; k < m->contract.n_note; k++) {
-            image_put_string(w, m->contract.note[k].key);
-            image_put_string(w, m->contract.note[k].value);
+    if (m->contract.n_note || d->n_note) {
+        start = image_begin_record(w, DEFT_RECORD_NOTES);
+        for (int32_t k = 0; k < m->contract.n_note + d->n_note; k++) {
+            const deft_meta *const n =
+                k < m->contract.n_note ? &m->contract.note[k] : &d->note[k - m->contract.n_note];
+            image_put_string(w, n->key);
+            image_put_string(w, n->value);
         }
-        end_record(w, start);
+        image_end_record(w, start);
     }
     if (m->n_assumption) {
-        start = begin_record(w, DEFT_RECORD_ASSUMPTIONS);
+        start = image_begin_record(w, DEFT_RECORD_ASSUMPTIONS);
         for (int32_t k = 0; k < m->n_assumption; k++) image_put_string(w, m->assumption[k]);
-        end_record(w, start);
+        image_end_record(w, start);
     }
 }
 
-static void put_image(image_writer *w, const job *j)
+void image_put_header(image_writer *w, const deft_model *m, int32_t n_layer, uint32_t work)
 {
-    const deft_model *m = j->m;
     const deft_contract *c = &m->contract;
     image_put(w, "DEFT", 4);
     image_put_u16(w, DEFT_IMAGE_VERSION);
@@ -215,64 +226,92 @@ static void put_image(image_writer *w, const job *j)
     image_put_u16(w, (uint32_t)c->n_obs);
     image_put_u16(w, (uint32_t)c->n_act);
     image_put_u16(w, (uint32_t)m->n_output);
-    image_put_u16(w, (uint32_t)m->n_layer);
+    image_put_u16(w, (uint32_t)n_layer);
     image_put_u32(w, (uint32_t)lround(c->period_s * 1e6));
+    image_put_u32(w, work);
     image_align(w, DEFT_IMAGE_HEADER);
+}
 
-    size_t start = begin_record(w, DEFT_RECORD_DIRECTORY);
+static void put_image(image_writer *w, const job *j)
+{
+    const deft_model *m = j->m;
+    const deft_contract *c = &m->contract;
+    image_put_header(w, m, m->n_layer, 0);
+    size_t start = image_begin_record(w, DEFT_RECORD_DIRECTORY);
     image_writer directory = *w;
     w->at += 4 * (size_t)m->n_layer;
-    end_record(w, start);
+    image_end_record(w, start);
     const float *const front[4] = {c->obs_offset, c->obs_scale, c->obs_lo, c->obs_hi};
     const float *const back[4] = {c->act_offset, c->act_scale, c->act_lo, c->act_hi};
     put_end(w, DEFT_RECORD_FRONT_END, front, c->n_obs);
     put_end(w, DEFT_RECORD_BACK_END, back, c->n_act);
     for (int32_t k = 0; k < m->n_layer; k++) {
-        start = begin_record(w, DEFT_RECORD_LAYER);
+        start = image_begin_record(w, DEFT_RECORD_LAYER);
         image_put_u32(&directory, (uint32_t)w->at);
         put_layer(w, j, &m->layer[k]);
-        end_record(w, start);
+        image_end_record(w, start);
     }
-    start = begin_record(w, DEFT_RECORD_OUTPUTS);
-    put_segments(w, m->out, m->n_out_segment);
-    end_record(w, start);
+    start = image_begin_record(w, DEFT_RECORD_OUTPUTS);
+    image_put_segments(w, m->out, m->n_out_segment);
+    image_end_record(w, start);
 
     if (j->test->steps) {
-        start = begin_record(w, DEFT_RECORD_SELFTEST);
+        start = image_begin_record(w, DEFT_RECORD_SELFTEST);
         image_put_u16(w, (uint32_t)j->test->steps);
         image_put_u16(w, 0);
         image_put_f32(w, j->test->obs, (size_t)j->test->steps * (size_t)c->n_obs);
         image_put_f32(w, j->test->act, (size_t)j->test->steps * (size_t)c->n_act);
-        end_record(w, start);
+        image_end_record(w, start);
     }
-    put_descriptive(w, m);
+    const image_description d = {m, true, j->layer_name, m->n_layer, NULL, 0};
+    image_put_descriptive(w, &d);
+}
+
+deft_status image_check_limits(const deft_model *m, int32_t n_layer, int32_t n_segment,
+                               deft_error *err)
+{
+    const deft_contract *c = &m->contract;
+    const int32_t most = UINT16_MAX;
+    if (c->n_obs > most || c->n_act > most || m->n_output > most || n_segment > most) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED,
+                         "an image has at most %d observations, actions and outputs", most);
+    }
+    if (n_layer > DEFT_IMAGE_MAX_LAYERS || n_layer < 1) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "an image has 1 to %d layers, not %d",
+                         DEFT_IMAGE_MAX_LAYERS, n_layer);
+    }
+    if (!(c->period_s >= 0 && c->period_s * 1e6 < UINT32_MAX)) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "a control period of %g s", c->period_s);
+    }
+    return DEFT_OK;
+}
+
+deft_status image_check_layer_limits(int32_t k, int32_t n_in, int32_t n_out, int32_t n_segment,
+                                     deft_error *err)
+{
+    const int32_t most = UINT16_MAX;
+    if (n_in <= most && n_out <= most && n_segment <= most) return DEFT_OK;
+    return deft_fail(err, DEFT_E_UNSUPPORTED,
+                     "layer %d: %d inputs, %d outputs, %d segments: an image takes %d", k, n_in,
+                     n_out, n_segment, most);
 }
 
 /* What the format has no room for. */
 static deft_status check_limits(const deft_model *m, deft_error *err)
 {
-    const deft_contract *c = &m->contract;
-    const int32_t most = UINT16_MAX;
-    if (c->n_obs > most || c->n_act > most || m->n_output > most || m->n_out_segment > most) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED,
-                         "an image has at most %d observations, actions and outputs", most);
-    }
-    if (m->n_layer > DEFT_IMAGE_MAX_LAYERS || m->n_layer < 1) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "an image has 1 to %d layers, not %d",
-                         DEFT_IMAGE_MAX_LAYERS, m->n_layer);
-    }
-    if (!(c->period_s >= 0 && c->period_s * 1e6 < UINT32_MAX)) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "a control period of %g s", c->period_s);
-    }
-    for (int32_t k = 0; k < m->n_layer; k++) {
+    deft_status s = image_check_limits(m, m->n_layer, m->n_out_segment, err);
+    for (int32_t k = 0; s == DEFT_OK && k < m->n_layer; k++) {
         const deft_layer *l = &m->layer[k];
-        if (l->n_in > most || l->n_out > most || l->n_segment > most) {
-            return deft_fail(err, DEFT_E_UNSUPPORTED,
-                             "layer %d: %d inputs, %d outputs, %d segments: an image takes %d", k,
-                             l->n_in, l->n_out, l->n_segment, most);
-        }
+        s = image_check_layer_limits(k, l->n_in, l->n_out, l->n_segment, err);
     }
-    return DEFT_OK;
+    return s;
+}
+
+uint8_t *image_allocate(deft_arena *a, size_t size)
+{
+    // weights on cache lines: as far as the arena allows, by starting at one
+    uint8_t *p = deft_arena_alloc(a, size + DEFT_IMAGE_PANEL_ALIGN);
+    return p ? p + -(uintptr_t)p % DEFT_IMAGE_PANEL_ALIGN : NULL;
 }
 
 static deft_status allocate(const deft_model *m, size_t size, deft_arena *a, job *j,
@@ -289,15 +328,13 @@ static deft_status allocate(const deft_model *m, size_t size, deft_arena *a, job
         return deft_fail(err, DEFT_E_UNSUPPORTED, "an image of %zu bytes, at most 2 GiB", size);
     }
     j->tmp = DEFT_NEW_ARRAY(a, float, largest);
-    // weights on cache lines: as far as the arena allows, by starting at one
-    uint8_t *p = deft_arena_alloc(a, size + DEFT_IMAGE_PANEL_ALIGN);
+    uint8_t *p = image_allocate(a, size);
     if (!j->tmp || !p) return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
-    p += -(uintptr_t)p % DEFT_IMAGE_PANEL_ALIGN;
     *w = (image_writer){p, 0};
     return DEFT_OK;
 }
 
-static void seal(uint8_t *data, size_t size)
+void image_seal(uint8_t *data, size_t size)
 {
     image_writer w = {data, 8};
     image_put_u32(&w, (uint32_t)size);
@@ -315,14 +352,16 @@ deft_status deft_image_write_as(const deft_model *m, uint8_t layout, deft_arena 
     if (s == DEFT_OK) s = check_limits(m, err);
     if (s == DEFT_OK) s = image_selftest_make(m, a, &test, err);
     if (s != DEFT_OK) return s;
-    job j = {m, layout, &test, NULL};
+    job j = {m, layout, &test, NULL, DEFT_NEW_ARRAY(a, const char *, m->n_layer)};
+    if (!j.layer_name) return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
+    for (int32_t k = 0; k < m->n_layer; k++) j.layer_name[k] = m->layer[k].name;
     image_writer w = {NULL, 0};
     put_image(&w, &j);
     const size_t size = w.at;
     s = allocate(m, size, a, &j, &w, err);
     if (s != DEFT_OK) return s;
     put_image(&w, &j);
-    seal(w.data, size);
+    image_seal(w.data, size);
 
     // The reader has the last word on what was written, and its view gives the policy its name.
     deft_image im;
@@ -333,7 +372,7 @@ deft_status deft_image_write_as(const deft_model *m, uint8_t layout, deft_arena 
     if (image_policy_id(&im, a, w.data + 32) != DEFT_OK) {
         return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
     }
-    seal(w.data, size);
+    image_seal(w.data, size);
     *out = (deft_bytes){w.data, size};
     return DEFT_OK;
 }

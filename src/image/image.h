@@ -4,6 +4,7 @@
 #define DEFT_IMAGE_IMAGE_H
 
 #include "deft/activation.h"
+#include "deft/number.h"
 #include "deft/status.h"
 
 #include <stddef.h>
@@ -29,6 +30,7 @@ typedef enum deft_record_type {
     DEFT_RECORD_BACK_END,
     DEFT_RECORD_LAYER,
     DEFT_RECORD_OUTPUTS,
+    DEFT_RECORD_TABLES, // of integer policies
     // not critical from here on
     DEFT_RECORD_SELFTEST = 32,
     DEFT_RECORD_NAMES,
@@ -36,6 +38,7 @@ typedef enum deft_record_type {
     DEFT_RECORD_PROVENANCE,
     DEFT_RECORD_NOTES,
     DEFT_RECORD_ASSUMPTIONS,
+    DEFT_RECORD_PROOFS,
 } deft_record_type;
 
 /* The numbers of deft_layer_kind and deft_source_kind, repeated here because the runtime does not
@@ -52,7 +55,6 @@ enum {
     DEFT_IMAGE_HISTORY,
 };
 enum { DEFT_IMAGE_OBS = 1, DEFT_IMAGE_PREV, DEFT_IMAGE_VALUE, DEFT_IMAGE_STATE };
-enum { DEFT_NUMBER_NONE = 0, DEFT_NUMBER_F32 };       // of numbers
 enum { DEFT_LAYOUT_ROWS = 0, DEFT_LAYOUT_PANELS128 }; // of matrices
 enum {                                                // flags of a layer
     DEFT_FLAG_BIAS = 1,
@@ -61,6 +63,7 @@ enum {                                                // flags of a layer
     DEFT_FLAG_RESET_BEFORE = 8,
     DEFT_FLAG_NEWEST_FIRST = 16,
     DEFT_FLAG_FILL_FIRST = 32,
+    DEFT_FLAG_DOUBLE = 64, // integer: the new state is kept apart until the step ends
 };
 enum { // arrays of the front and back end, in this order
     DEFT_END_OFFSET = 1,
@@ -77,7 +80,19 @@ typedef struct deft_image {
     uint32_t period_us;
     uint32_t directory, front_end, back_end, outputs, n_out_segment;
     uint32_t selftest; // 0: none
+    int integer;       // an integer policy: image_q.h
+    uint32_t work;     // its bytes of working memory
+    uint32_t tables;   // 0: none
 } deft_image;
+
+/* How one family of policies, float32 or integer, is checked. */
+typedef struct deft_image_family {
+    deft_status (*end)(const deft_image *im, uint32_t at, uint32_t length, int back);
+    deft_status (*layer)(const deft_image *im, uint32_t at, uint32_t length);
+    deft_status (*tables)(deft_image *im, uint32_t at, uint32_t length); // NULL: has none
+    deft_status (*whole)(const deft_image *im); // once all segments are known to be good
+} deft_image_family;
+extern const deft_image_family deft_image_f32, deft_image_q;
 
 typedef struct deft_image_layer {
     uint8_t kind, activation_kind, weight_format, layout, out_format, flags;
@@ -100,6 +115,9 @@ typedef struct deft_image_end { // front or back end; NULL: the default
 /* Checks everything (docs/format.md, "What a reader refuses") and fills im. data: 16-byte aligned.
  * DEFT_E_ARG, DEFT_E_FORMAT, DEFT_E_VERSION, DEFT_E_LAYOUT. Bounded time. */
 deft_status deft_image_open(deft_image *im, const void *data, size_t size);
+/* The same for runtimes that serve less: NULL families are DEFT_E_UNSUPPORTED. */
+deft_status deft_image_open_as(deft_image *im, const void *data, size_t size,
+                               const deft_image_family *f32, const deft_image_family *q);
 
 /* Next record at *at (start with DEFT_IMAGE_HEADER) of a checked image: its type, 0 at the end. */
 uint16_t deft_image_next(const deft_image *im, uint32_t *at, const uint8_t **payload, uint32_t *n);
@@ -114,8 +132,15 @@ void deft_image_end_at(const uint8_t *payload, deft_image_end *out);
  * then there are no tensors. offset: of the payload in the file. */
 uint64_t deft_image_layer_view(const uint8_t *payload, uint32_t offset, uint64_t limit,
                                deft_image_layer *out);
-/* Checks of one layer's own fields; length: bytes of its payload. */
-deft_status deft_image_layer_check(const uint8_t *payload, uint32_t offset, uint32_t length);
+/* Shapes and flags that are the same in both families. */
+int deft_image_shape_ok(uint8_t kind, uint32_t n_in, uint32_t n_out, uint32_t depth);
+uint32_t deft_image_flags(uint8_t kind); // those that may be set
+uint32_t deft_image_gates(uint8_t kind); // of a layer with matrices, 0 for one without
+/* The layer record's payload. */
+const uint8_t *deft_image_payload(const uint8_t *data, uint32_t directory, uint32_t index);
+/* The arrays that mask names, n floats each, one behind the other: offset, scale, lo, hi. */
+void deft_image_arrays(const uint8_t *at, uint32_t mask, uint32_t n, deft_image_end *out);
+int deft_image_limits_ok(const deft_image_end *e, uint32_t n);
 /* n finite floats at p? */
 int deft_image_finite(const void *p, uint64_t n);
 

@@ -1,4 +1,4 @@
-/* image_layer.c - layer records: views and checks of their own fields. Part of the freestanding
+/* image_layer.c - float32 policies: views and checks of what is theirs. Part of the freestanding
  * runtime. */
 #include "image/image.h"
 
@@ -15,25 +15,6 @@ static float f32_at(const uint8_t *p)
 static const float *floats_at(const uint8_t *p)
 {
     return (const float *)(const void *)p;
-}
-
-int deft_image_finite(const void *p, uint64_t n)
-{
-    const uint8_t *b = p;
-    for (uint64_t i = 0; i < n; i++, b += 4) {
-        const float f = f32_at(b);
-        if (!(f >= -FLT_MAX && f <= FLT_MAX)) return 0;
-    }
-    return 1;
-}
-
-/* Gates of a layer with matrices, 0 for one without. */
-static uint32_t gates_of(uint8_t kind)
-{
-    return kind == DEFT_IMAGE_DENSE  ? 1
-           : kind == DEFT_IMAGE_GRU  ? 3
-           : kind == DEFT_IMAGE_LSTM ? 4
-                                     : 0;
 }
 
 /* Places n floats at the next multiple of align, a power of two, of the file; returns where in the
@@ -70,7 +51,7 @@ uint64_t deft_image_layer_view(const uint8_t *p, uint32_t offset, uint64_t limit
 {
     read_descriptor(p, out);
     uint64_t at = DEFT_IMAGE_DESCRIPTOR + 8 * (uint64_t)out->n_segment;
-    const uint32_t gates = gates_of(out->kind), n_out = out->n_out;
+    const uint32_t gates = deft_image_gates(out->kind), n_out = out->n_out;
     const uint64_t rows = gates ? (uint64_t)gates * n_out : n_out;
     const uint32_t align =
         out->layout == DEFT_LAYOUT_PANELS128 ? DEFT_IMAGE_PANEL_ALIGN : DEFT_IMAGE_ALIGN;
@@ -91,43 +72,6 @@ uint64_t deft_image_layer_view(const uint8_t *p, uint32_t offset, uint64_t limit
     return at;
 }
 
-/* Which flags may be set. */
-static uint32_t flags_of(uint8_t kind)
-{
-    switch (kind) {
-    case DEFT_IMAGE_DENSE:
-        return DEFT_FLAG_BIAS | DEFT_FLAG_WEIGHT;
-    case DEFT_IMAGE_GRU:
-        return DEFT_FLAG_BIAS | DEFT_FLAG_BIAS_H | DEFT_FLAG_WEIGHT | DEFT_FLAG_RESET_BEFORE;
-    case DEFT_IMAGE_LSTM:
-        return DEFT_FLAG_BIAS | DEFT_FLAG_BIAS_H | DEFT_FLAG_WEIGHT;
-    case DEFT_IMAGE_LAYERNORM:
-    case DEFT_IMAGE_AFFINE:
-        return DEFT_FLAG_BIAS | DEFT_FLAG_WEIGHT;
-    case DEFT_IMAGE_HISTORY:
-        return DEFT_FLAG_NEWEST_FIRST | DEFT_FLAG_FILL_FIRST;
-    default:
-        return 0;
-    }
-}
-
-static int shape_ok(const deft_image_layer *l)
-{
-    switch (l->kind) {
-    case DEFT_IMAGE_DENSE:
-    case DEFT_IMAGE_GRU:
-    case DEFT_IMAGE_LSTM:
-        return 1;
-    case DEFT_IMAGE_ADD:
-    case DEFT_IMAGE_MUL:
-        return l->n_in == 2u * l->n_out;
-    case DEFT_IMAGE_HISTORY:
-        return l->depth > 0 && (uint32_t)l->depth * l->n_in == l->n_out;
-    default:
-        return l->n_in == l->n_out;
-    }
-}
-
 static int activation_ok(const deft_image_layer *l)
 {
     const deft_activation a = l->activation;
@@ -142,7 +86,7 @@ static int activation_ok(const deft_image_layer *l)
 /* The bytes between tensors are zero, so that one policy has one image. */
 static int padding_ok(const uint8_t *payload, const deft_image_layer *l, uint64_t end)
 {
-    const uint32_t gates = gates_of(l->kind);
+    const uint32_t gates = deft_image_gates(l->kind);
     const uint64_t rows = gates ? (uint64_t)gates * l->n_out : l->n_out;
     const float *const tensor[4] = {l->bias, l->bias_h, l->weight, l->weight_h};
     const uint64_t count[4] = {rows, rows, gates ? rows * l->n_in : rows, rows * l->n_out};
@@ -159,27 +103,64 @@ static int padding_ok(const uint8_t *payload, const deft_image_layer *l, uint64_
     return at == payload + (size_t)end;
 }
 
-deft_status deft_image_layer_check(const uint8_t *p, uint32_t offset, uint32_t length)
+void deft_image_layer_at(const uint8_t *data, uint32_t directory, uint32_t index,
+                         deft_image_layer *out)
 {
+    const uint8_t *const p = deft_image_payload(data, directory, index);
+    (void)deft_image_layer_view(p, (uint32_t)(p - data), UINT64_MAX, out);
+}
+
+static deft_status check_layer(const deft_image *im, uint32_t offset, uint32_t length)
+{
+    const uint8_t *const p = im->data + offset;
     if (length < DEFT_IMAGE_DESCRIPTOR) return DEFT_E_FORMAT;
     deft_image_layer l;
     // A kind or number format that is not known here is a newer one.
     if (p[0] < DEFT_IMAGE_DENSE) return DEFT_E_FORMAT;
     if (p[0] > DEFT_IMAGE_HISTORY) return DEFT_E_VERSION;
-    const int has_matrix = gates_of(p[0]) != 0;
-    if (p[2] > DEFT_NUMBER_F32 || p[4] > DEFT_NUMBER_F32) return DEFT_E_VERSION;
+    const int has_matrix = deft_image_gates(p[0]) != 0;
+    if (p[2] > DEFT_NUM_F32 || p[4] > DEFT_NUM_F32) return DEFT_E_VERSION;
     if (p[3] > DEFT_LAYOUT_PANELS128) return DEFT_E_LAYOUT;
     if (deft_image_layer_view(p, offset, length, &l) != length) return DEFT_E_FORMAT;
 
-    const uint8_t format = l.weight || l.bias ? DEFT_NUMBER_F32 : DEFT_NUMBER_NONE;
-    if (l.weight_format != format || l.out_format != DEFT_NUMBER_F32) return DEFT_E_FORMAT;
+    const uint8_t format = l.weight || l.bias ? DEFT_NUM_F32 : DEFT_NUM_NONE;
+    if (l.weight_format != format || l.out_format != DEFT_NUM_F32) return DEFT_E_FORMAT;
     if (!has_matrix && l.layout != DEFT_LAYOUT_ROWS) return DEFT_E_FORMAT;
     if (has_matrix && !(l.flags & DEFT_FLAG_WEIGHT)) return DEFT_E_FORMAT;
-    if (l.flags & ~flags_of(l.kind)) return DEFT_E_FORMAT;
+    if (l.flags & ~deft_image_flags(l.kind)) return DEFT_E_FORMAT;
     if (deft_image_u16(p + 14) || deft_image_u32(p + 28)) return DEFT_E_FORMAT; // reserved
-    if (l.n_in == 0 || l.n_out == 0 || l.n_segment == 0 || !shape_ok(&l)) return DEFT_E_FORMAT;
+    if (l.n_in == 0 || l.n_out == 0 || l.n_segment == 0 ||
+        !deft_image_shape_ok(l.kind, l.n_in, l.n_out, l.depth))
+        return DEFT_E_FORMAT;
     if (l.kind != DEFT_IMAGE_HISTORY && l.depth != 0) return DEFT_E_FORMAT;
     if (!activation_ok(&l) || !deft_image_finite(&l.epsilon, 1)) return DEFT_E_FORMAT;
     if (l.kind == DEFT_IMAGE_LAYERNORM ? l.epsilon < 0 : l.epsilon != 0) return DEFT_E_FORMAT;
     return padding_ok(p, &l, length) ? DEFT_OK : DEFT_E_FORMAT;
 }
+
+/* Front or back end of n values: {u8 format, u8 mask, u16 n}, then the arrays of the mask. */
+static deft_status check_end(const deft_image *im, uint32_t at, uint32_t length, int back)
+{
+    const uint8_t *p = im->data + at;
+    const uint16_t n = back ? im->n_act : im->n_obs;
+    if (length < 4) return DEFT_E_FORMAT;
+    if (p[0] != DEFT_NUM_F32) return p[0] ? DEFT_E_VERSION : DEFT_E_FORMAT;
+    if (p[1] > 15 || deft_image_u16(p + 2) != n) return DEFT_E_FORMAT;
+    uint32_t arrays = 0;
+    for (int bit = 0; bit < 4; bit++) arrays += p[1] >> bit & 1u;
+    if (length != 4 + 4 * arrays * n) return DEFT_E_FORMAT;
+    deft_image_end e;
+    deft_image_end_at(p, &e);
+    if (!deft_image_limits_ok(&e, n)) return DEFT_E_FORMAT;
+    for (uint16_t i = 0; back && e.scale && i < n; i++) {
+        if (e.scale[i] == 0) return DEFT_E_FORMAT; // the previous action is divided by it
+    }
+    return DEFT_OK;
+}
+
+static deft_status check_whole(const deft_image *im)
+{
+    return im->work ? DEFT_E_FORMAT : DEFT_OK; // reserved here
+}
+
+const deft_image_family deft_image_f32 = {check_end, check_layer, NULL, check_whole};

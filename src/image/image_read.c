@@ -3,6 +3,7 @@
 #include "base/crc32.h"
 #include "image/image.h"
 
+#include <float.h>
 #include <string.h>
 
 static const uint8_t magic[4] = {'D', 'E', 'F', 'T'};
@@ -33,36 +34,79 @@ static deft_status open_header(deft_image *im, const uint8_t *p, size_t size)
     im->n_output = deft_image_u16(p + 20);
     im->n_layer = deft_image_u16(p + 22);
     im->period_us = deft_image_u32(p + 24);
-    if (im->flags & ~(uint32_t)DEFT_IMAGE_DISCRETE || deft_image_u32(p + 28)) return DEFT_E_FORMAT;
+    im->work = deft_image_u32(p + 28);
+    if (im->flags & ~(uint32_t)DEFT_IMAGE_DISCRETE) return DEFT_E_FORMAT;
     if (!im->n_obs || !im->n_act || !im->n_output) return DEFT_E_FORMAT;
     if (!im->n_layer || im->n_layer > DEFT_IMAGE_MAX_LAYERS) return DEFT_E_FORMAT;
     const uint16_t expected = im->flags & DEFT_IMAGE_DISCRETE ? 1 : im->n_output;
     return im->n_act == expected ? DEFT_OK : DEFT_E_FORMAT;
 }
 
-/* Front or back end of n values: {u8 format, u8 mask, u16 n}, then the arrays of the mask. */
-static deft_status check_end(const deft_image *im, uint32_t at, uint32_t length, int back)
+int deft_image_finite(const void *p, uint64_t n)
 {
-    const uint8_t *p = im->data + at;
-    const uint16_t n = back ? im->n_act : im->n_obs;
-    if (length < 4) return DEFT_E_FORMAT;
-    if (p[0] != DEFT_NUMBER_F32) return p[0] ? DEFT_E_VERSION : DEFT_E_FORMAT;
-    if (p[1] > 15 || deft_image_u16(p + 2) != n) return DEFT_E_FORMAT;
-    uint32_t arrays = 0;
-    for (int bit = 0; bit < 4; bit++) arrays += p[1] >> bit & 1u;
-    if (length != 4 + 4 * arrays * n) return DEFT_E_FORMAT;
-    deft_image_end e;
-    deft_image_end_at(p, &e);
-    if (e.offset && !deft_image_finite(e.offset, n)) return DEFT_E_FORMAT;
-    if (e.scale && !deft_image_finite(e.scale, n)) return DEFT_E_FORMAT;
-    for (uint16_t i = 0; i < n; i++) {
-        const float lo = e.lo ? e.lo[i] : 0, hi = e.hi ? e.hi[i] : 0;
-        if (lo != lo || hi != hi) return DEFT_E_FORMAT; // may be infinite, not NaN
-        if (e.lo && e.hi && lo > hi) return DEFT_E_FORMAT;
-        // the previous action is divided by it
-        if (back && e.scale && e.scale[i] == 0) return DEFT_E_FORMAT;
+    const uint8_t *b = p;
+    for (uint64_t i = 0; i < n; i++, b += 4) {
+        float f;
+        memcpy(&f, b, sizeof f);
+        if (!(f >= -FLT_MAX && f <= FLT_MAX)) return 0;
     }
-    return DEFT_OK;
+    return 1;
+}
+
+uint32_t deft_image_gates(uint8_t kind)
+{
+    return kind == DEFT_IMAGE_DENSE  ? 1
+           : kind == DEFT_IMAGE_GRU  ? 3
+           : kind == DEFT_IMAGE_LSTM ? 4
+                                     : 0;
+}
+
+uint32_t deft_image_flags(uint8_t kind)
+{
+    switch (kind) {
+    case DEFT_IMAGE_DENSE:
+    case DEFT_IMAGE_LAYERNORM:
+    case DEFT_IMAGE_AFFINE:
+        return DEFT_FLAG_BIAS | DEFT_FLAG_WEIGHT;
+    case DEFT_IMAGE_GRU:
+        return DEFT_FLAG_BIAS | DEFT_FLAG_BIAS_H | DEFT_FLAG_WEIGHT | DEFT_FLAG_RESET_BEFORE;
+    case DEFT_IMAGE_LSTM:
+        return DEFT_FLAG_BIAS | DEFT_FLAG_BIAS_H | DEFT_FLAG_WEIGHT;
+    case DEFT_IMAGE_HISTORY:
+        return DEFT_FLAG_NEWEST_FIRST | DEFT_FLAG_FILL_FIRST;
+    default:
+        return 0;
+    }
+}
+
+int deft_image_shape_ok(uint8_t kind, uint32_t n_in, uint32_t n_out, uint32_t depth)
+{
+    if (n_in == 0 || n_out == 0) return 0;
+    switch (kind) {
+    case DEFT_IMAGE_DENSE:
+    case DEFT_IMAGE_GRU:
+    case DEFT_IMAGE_LSTM:
+        return 1;
+    case DEFT_IMAGE_ADD:
+    case DEFT_IMAGE_MUL:
+        return n_in == 2 * n_out;
+    case DEFT_IMAGE_HISTORY:
+        return depth > 0 && depth * n_in == n_out;
+    default:
+        return n_in == n_out;
+    }
+}
+
+int deft_image_limits_ok(const deft_image_end *e, uint32_t n)
+{
+    if (e->offset && !deft_image_finite(e->offset, n)) return 0;
+    if (e->scale && !deft_image_finite(e->scale, n)) return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const float lo = e->lo ? e->lo[i] : 0, hi = e->hi ? e->hi[i] : 0;
+        if (lo != lo || hi != hi) return 0; // may be infinite, not NaN
+        if (e->lo && e->hi && lo > hi) return 0;
+    }
+    return 1;
 }
 
 static deft_status check_selftest(const deft_image *im, uint32_t at, uint32_t length)
@@ -80,8 +124,7 @@ static int32_t source_length(const deft_image *im, deft_image_segment s, uint32_
     if (s.kind == DEFT_IMAGE_OBS) return s.index ? -1 : im->n_obs;
     if (s.kind == DEFT_IMAGE_PREV) return s.index ? -1 : im->n_act;
     if (s.index >= im->n_layer) return -1;
-    const uint8_t *layer =
-        im->data + deft_image_u32(im->data + im->directory + (size_t)4 * s.index);
+    const uint8_t *const layer = deft_image_payload(im->data, im->directory, s.index);
     const uint16_t n_out = deft_image_u16(layer + 10);
     if (s.kind == DEFT_IMAGE_VALUE) return s.index < before ? n_out : -1;
     if (s.kind != DEFT_IMAGE_STATE) return -1;
@@ -102,30 +145,52 @@ static deft_status check_segments(const deft_image *im, const uint8_t *p, uint32
     return sum == total ? DEFT_OK : DEFT_E_FORMAT;
 }
 
-/* One record's own contents; layers counts those seen. Known types come once, except layers. */
-static deft_status check_record(deft_image *im, uint16_t type, uint32_t at, uint32_t length,
-                                uint32_t *layers)
+/* Walking over the records. */
+typedef struct walk {
+    const deft_image_family *f32, *q; // what is served
+    const deft_image_family *family;  // of this image, from its front end on
+    uint32_t layers;                  // seen
+} walk;
+
+/* The front end says which family this is. */
+static deft_status find_family(deft_image *im, walk *w, uint32_t at, uint32_t length)
 {
+    im->integer = length && im->data[at] == DEFT_NUM_S16;
+    w->family = im->integer ? w->q : w->f32;
+    return w->family ? DEFT_OK : DEFT_E_UNSUPPORTED;
+}
+
+/* One record's own contents. Known types come once, except layers. */
+static deft_status check_record(deft_image *im, walk *w, uint16_t type, uint32_t at,
+                                uint32_t length)
+{
+    deft_status s = DEFT_OK;
+    // types ascend: whatever needs the family comes behind the front end, or there is none
+    if (type > DEFT_RECORD_FRONT_END && !w->family) return DEFT_E_FORMAT;
     switch (type) {
     case DEFT_RECORD_DIRECTORY:
         im->directory = at;
         return length == 4u * im->n_layer ? DEFT_OK : DEFT_E_FORMAT;
     case DEFT_RECORD_FRONT_END:
         im->front_end = at;
-        return check_end(im, at, length, 0);
+        s = find_family(im, w, at, length);
+        return s == DEFT_OK ? w->family->end(im, at, length, 0) : s;
     case DEFT_RECORD_BACK_END:
         im->back_end = at;
-        return check_end(im, at, length, 1);
+        return w->family->end(im, at, length, 1);
     case DEFT_RECORD_LAYER:
-        if (!im->directory || *layers == im->n_layer) return DEFT_E_FORMAT;
-        if (deft_image_u32(im->data + im->directory + (size_t)4 * *layers) != at)
+        if (!im->directory || w->layers == im->n_layer) return DEFT_E_FORMAT;
+        if (deft_image_payload(im->data, im->directory, w->layers) != im->data + at) {
             return DEFT_E_FORMAT;
-        (*layers)++;
-        return deft_image_layer_check(im->data + at, at, length);
+        }
+        w->layers++;
+        return w->family->layer(im, at, length);
     case DEFT_RECORD_OUTPUTS:
         im->outputs = at;
         im->n_out_segment = length / 8;
         return length % 8 == 0 ? DEFT_OK : DEFT_E_FORMAT;
+    case DEFT_RECORD_TABLES:
+        return w->family->tables ? w->family->tables(im, at, length) : DEFT_E_FORMAT;
     case DEFT_RECORD_SELFTEST:
         im->selftest = at;
         return check_selftest(im, at, length);
@@ -134,9 +199,9 @@ static deft_status check_record(deft_image *im, uint16_t type, uint32_t at, uint
     }
 }
 
-static deft_status check_records(deft_image *im)
+static deft_status check_records(deft_image *im, walk *w)
 {
-    uint32_t layers = 0, last = 0;
+    uint32_t last = 0;
     for (uint32_t at = DEFT_IMAGE_HEADER; at < im->size;) {
         const uint8_t *r = im->data + at;
         const uint32_t room = im->size - at; // a multiple of 16, so at least one record header
@@ -149,11 +214,11 @@ static deft_status check_records(deft_image *im)
         }
         last = type;
         const int critical = flags & DEFT_IMAGE_CRITICAL;
-        if (type <= DEFT_RECORD_OUTPUTS ? flags != DEFT_IMAGE_CRITICAL : critical) {
+        if (type <= DEFT_RECORD_TABLES ? flags != DEFT_IMAGE_CRITICAL : critical) {
             return critical ? DEFT_E_VERSION : DEFT_E_FORMAT; // made for a newer reader
         }
         if (flags & ~(uint32_t)DEFT_IMAGE_CRITICAL) return DEFT_E_FORMAT;
-        const deft_status s = check_record(im, type, at + DEFT_IMAGE_RECORD, length, &layers);
+        const deft_status s = check_record(im, w, type, at + DEFT_IMAGE_RECORD, length);
         if (s != DEFT_OK) return s;
         const uint32_t end = (length + DEFT_IMAGE_ALIGN - 1) & ~(uint32_t)(DEFT_IMAGE_ALIGN - 1);
         for (uint32_t i = length; i < end; i++) {
@@ -161,11 +226,12 @@ static deft_status check_records(deft_image *im)
         }
         at += DEFT_IMAGE_RECORD + end;
     }
-    const int complete = im->front_end && im->back_end && im->outputs && layers == im->n_layer;
+    const int complete = im->front_end && im->back_end && im->outputs && w->layers == im->n_layer;
     return complete ? DEFT_OK : DEFT_E_FORMAT;
 }
 
-deft_status deft_image_open(deft_image *im, const void *data, size_t size)
+deft_status deft_image_open_as(deft_image *im, const void *data, size_t size,
+                               const deft_image_family *f32, const deft_image_family *q)
 {
     memset(im, 0, sizeof *im);
     if (!data || (uintptr_t)data % DEFT_IMAGE_ALIGN != 0) return DEFT_E_ARG;
@@ -174,18 +240,20 @@ deft_status deft_image_open(deft_image *im, const void *data, size_t size)
     memcpy(&low, &one, 1);
     if (low != 1) return DEFT_E_LAYOUT; // weights are used in place: little-endian hosts only
 
+    walk w = {f32, q, NULL, 0};
     deft_status s = open_header(im, data, size);
-    if (s == DEFT_OK) s = check_records(im);
+    if (s == DEFT_OK) s = check_records(im, &w);
     // Segments last: the state of a later layer may be read.
     for (uint32_t k = 0; s == DEFT_OK && k < im->n_layer; k++) {
-        deft_image_layer l;
-        deft_image_layer_at(im->data, im->directory, k, &l);
-        s = check_segments(im, l.segment, l.n_segment, k, l.n_in);
+        const uint8_t *const p = deft_image_payload(im->data, im->directory, k);
+        s = check_segments(im, p + DEFT_IMAGE_DESCRIPTOR, deft_image_u16(p + 6), k,
+                           deft_image_u16(p + 8));
     }
     if (s == DEFT_OK) {
         s = check_segments(im, im->data + im->outputs, im->n_out_segment, im->n_layer,
                            im->n_output);
     }
+    if (s == DEFT_OK) s = w.family->whole(im);
     if (s != DEFT_OK) memset(im, 0, sizeof *im);
     return s;
 }
@@ -200,11 +268,9 @@ uint16_t deft_image_next(const deft_image *im, uint32_t *at, const uint8_t **pay
     return deft_image_u16(r);
 }
 
-void deft_image_layer_at(const uint8_t *data, uint32_t directory, uint32_t index,
-                         deft_image_layer *out)
+const uint8_t *deft_image_payload(const uint8_t *data, uint32_t directory, uint32_t index)
 {
-    const uint32_t at = deft_image_u32(data + directory + (size_t)4 * index);
-    (void)deft_image_layer_view(data + at, at, UINT64_MAX, out);
+    return data + deft_image_u32(data + directory + (size_t)4 * index);
 }
 
 deft_image_segment deft_image_segment_at(const uint8_t *segments, uint32_t index)
@@ -218,17 +284,21 @@ deft_image_segment deft_image_segment_at(const uint8_t *segments, uint32_t index
     return s;
 }
 
-void deft_image_end_at(const uint8_t *payload, deft_image_end *out)
+void deft_image_arrays(const uint8_t *at, uint32_t mask, uint32_t n, deft_image_end *out)
 {
-    const uint16_t n = deft_image_u16(payload + 2);
-    const float *at = (const float *)(const void *)(payload + 4);
+    const float *p = (const float *)(const void *)at;
     const float **field[4];
     field[0] = &out->offset;
     field[1] = &out->scale;
     field[2] = &out->lo;
     field[3] = &out->hi;
     for (int k = 0; k < 4; k++) {
-        *field[k] = payload[1] >> k & 1 ? at : NULL;
-        if (*field[k]) at += n;
+        *field[k] = mask >> k & 1 ? p : NULL;
+        if (*field[k]) p += n;
     }
+}
+
+void deft_image_end_at(const uint8_t *payload, deft_image_end *out)
+{
+    deft_image_arrays(payload + 4, payload[1], deft_image_u16(payload + 2), out);
 }

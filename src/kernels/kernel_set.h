@@ -7,6 +7,7 @@
 
 #include "deft/activation.h"
 #include "deft/policy.h"
+#include "image/matrix.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,60 @@ typedef struct deft_gru_f32 {
     uint32_t n;
 } deft_gru_f32;
 
+/* How a 32-bit result v = requant(acc) becomes a number (docs/format.md, "Outputs"):
+ *   no table:  q = clamp(v + zero, lo, hi)
+ *   table:     T = table(clamp16(v)); S16: q = clamp(T, lo, hi);
+ *              U8: q = clamp((T + 32768 + 128) >> 8, lo, hi) */
+typedef struct deft_output_q {
+    deft_table_q table;
+    int32_t zero, lo, hi;
+    uint8_t format; // DEFT_NUM_U8, S16
+} deft_output_q;
+
+/* y[o] = output(requant(bias[o] + sum w[o][i] x[i])); x: U8 or S16 [n_in], y [n_out] as out says.
+ * y does not overlap x. bounds: no partial sum leaves 32 bits, in any order (S16 weights: 64), and
+ * |acc << shift| < 2^30: images are refused otherwise. */
+typedef void deft_dense_q(const deft_matrix_q *m, const void *x, const deft_output_q *out, void *y);
+
+/* The elementwise part of an integer GRU that resets after the matrix product: n units, gates r, z,
+ * n of W x and U h, [3][n] each, numbers and rounding as in docs/format.md. */
+typedef struct deft_gru_q {
+    const int16_t *x, *u;
+    deft_table_q tanh; // odd, Q12 -> Q15
+    uint32_t n;
+    uint32_t state_round;
+} deft_gru_q;
+
+/* That of an LSTM: gates i, f, g, o, [4][n] each. */
+typedef struct deft_lstm_q {
+    const int16_t *x, *u;
+    deft_table_q tanh;
+    uint32_t n;
+    uint32_t state_round, cell_shift;
+} deft_lstm_q;
+
+/* Layers without a matrix: see deft_pointwise_q_ref. */
+typedef struct deft_pointwise_q {
+    const deft_matrix_q *m; // one row of S16 weights for all operands, NULL: see the kinds
+    uint8_t kind;           // DEFT_IMAGE_LAYERNORM, ACTIVATION, AFFINE, ADD, MUL
+    uint8_t in_format;
+    uint32_t n; // outputs
+    uint64_t epsilon;
+} deft_pointwise_q;
+
+enum { DEFT_Q_S8, DEFT_Q_S4, DEFT_Q_S16, DEFT_Q_WEIGHTS }; // index of a weight format
+enum { DEFT_Q_IN_U8, DEFT_Q_IN_S16, DEFT_Q_INPUTS };       // of an input format
+enum { DEFT_Q_LAYOUTS = 2 };                               // index: DEFT_LAYOUT_...
+
+/* The integer operations. NULL: not served, and images that need it are refused. */
+typedef struct deft_kernels_q {
+    deft_dense_q *dense[DEFT_Q_LAYOUTS][DEFT_Q_WEIGHTS][DEFT_Q_INPUTS];
+    void (*gru)(const deft_gru_q *g, const int16_t *h, int16_t *h_new); // h_new may be h
+    void (*lstm)(const deft_lstm_q *g, int16_t *c, int16_t *h_new);     // c is replaced
+    void (*pointwise)(const deft_pointwise_q *p, const void *x, const deft_output_q *out, void *y);
+} deft_kernels_q;
+
+/* The float operations of a set are there together or not at all. */
 struct deft_kernels {
     const char *name;
     /* y[o] = (0 + w[o][0] x[0] + w[o][1] x[1] + ...) + bias[o]; y does not overlap x */
@@ -39,9 +94,21 @@ struct deft_kernels {
     /* y[i] = deft_activation_f32(a, y[i]) */
     void (*activation_f32)(deft_activation a, float *y, uint32_t n);
     void (*gru_f32)(const deft_gru_f32 *g, const float *h, float *h_new);
+    const deft_kernels_q *q; // NULL: no integer policies
 };
 
-extern const deft_kernels deft_kernels_ref;
+extern const deft_kernels deft_kernels_ref; // everything
+extern const deft_kernels deft_kernels_int; // integers alone, matrices in rows: for small devices
+extern const deft_kernels_q deft_kernels_q_ref, deft_kernels_q_rows;
+
+/* The reference, for sets that have nothing better. */
 void deft_dense_rows_f32_ref(const deft_matrix_f32 *m, const float *x, float *y);
+deft_dense_q deft_dense_s8_u8_ref, deft_dense_s8_s16_ref, deft_dense_s4_u8_ref,
+    deft_dense_s4_s16_ref, deft_dense_s16_u8_ref, deft_dense_s16_s16_ref; // rows
+deft_dense_q deft_dense_panels_u8_ref, deft_dense_panels_s16_ref;         // S8 and S4
+void deft_gru_q_ref(const deft_gru_q *g, const int16_t *h, int16_t *h_new);
+void deft_lstm_q_ref(const deft_lstm_q *g, int16_t *c, int16_t *h_new);
+void deft_pointwise_q_ref(const deft_pointwise_q *p, const void *x, const deft_output_q *out,
+                          void *y);
 
 #endif

@@ -6,7 +6,7 @@
 
 extern const deft_kernels deft_kernels_avx2;
 const deft_kernels deft_kernels_avx2 = {"avx2", deft_dense_rows_f32_ref, dense_panels, activation,
-                                        gru};
+                                        gru,    &deft_kernels_q_ref};
 #else
 typedef int deft_kernels_avx2_is_elsewhere;
 #endif

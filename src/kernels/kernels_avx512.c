@@ -5,8 +5,8 @@
 #include "kernels/kernels_simd.h"
 
 extern const deft_kernels deft_kernels_avx512;
-const deft_kernels deft_kernels_avx512 = {"avx512", deft_dense_rows_f32_ref, dense_panels,
-                                          activation, gru};
+const deft_kernels deft_kernels_avx512 = {
+    "avx512", deft_dense_rows_f32_ref, dense_panels, activation, gru, &deft_kernels_q_ref};
 #else
 typedef int deft_kernels_avx512_is_elsewhere;
 #endif

@@ -1,8 +1,5 @@
-/* policy.c - size, init, reset, step, selftest. Part of the freestanding runtime.
- *
- * The arena: offsets of the layers' outputs; the state twice (a step reads one half, writes the
- * other, and the halves change places when it succeeded); the last action in the network's units;
- * values; scratch. */
+/* policy.c - size, init, reset, step, selftest: what all policies have in common. Part of the
+ * freestanding runtime. */
 #include "runtime/step.h"
 
 #include <float.h>
@@ -10,74 +7,65 @@
 
 enum { ALIGN = 16 };
 
-/* Bytes from the start of the arena. */
-typedef struct plan {
-    uint32_t state, state_size, values, scratch, size;
-} plan;
-
-/* Parts of `values`, in floats, before the layers' outputs. */
-typedef struct fixed_values {
-    uint32_t obs, applied, act, output;
-} fixed_values;
-
-static uint32_t round_up(uint32_t floats)
+static deft_status open_image(deft_image *im, const void *image, size_t size)
 {
-    return (floats + 3u) & ~3u; // 16 bytes
+    const deft_engine *const f32 = deft_runtime_parts.f32, *const q = deft_runtime_parts.q;
+    return deft_image_open_as(im, image, size, f32 ? f32->family : NULL, q ? q->family : NULL);
 }
 
-static fixed_values fixed_of(uint32_t n_obs, uint32_t n_act)
+static const deft_engine *engine_of(const deft_image *im)
 {
-    fixed_values f;
-    f.obs = 0;
-    f.applied = round_up(n_obs);
-    f.act = f.applied + round_up(n_act);
-    f.output = f.act + round_up(n_act);
-    return f;
+    return im->integer ? deft_runtime_parts.q : deft_runtime_parts.f32;
 }
 
-static float *floats_at(const deft_policy *p, uint32_t offset)
+static int32_t size_of(const void *image, size_t image_size, int kept)
 {
-    return (float *)(void *)((uint8_t *)p->cfg.arena + offset);
-}
-
-/* Lays out the arena; offset (NULL: only count) gets every layer's place. */
-static deft_status make_plan(const deft_image *im, uint32_t *offset, plan *out)
-{
-    uint64_t state = 0, values = fixed_of(im->n_obs, im->n_act).output, scratch = 0;
-    values += round_up(im->n_output);
-    for (uint32_t k = 0; k < im->n_layer; k++) {
-        deft_image_layer l;
-        deft_image_layer_at(im->data, im->directory, k, &l);
-        const uint32_t keeps = deft_layer_state(&l);
-        const uint64_t needs = (uint64_t)deft_layer_scratch(&l) + (l.n_segment > 1 ? l.n_in : 0u);
-        if (offset) offset[k] = (uint32_t)(keeps ? state : values);
-        if (keeps) {
-            state += round_up(keeps);
-        } else {
-            values += round_up(l.n_out);
-        }
-        if (needs > scratch) scratch = needs;
-    }
-    const uint64_t at_state = ((uint64_t)im->n_layer * 4 + ALIGN - 1) / ALIGN * ALIGN;
-    const uint64_t at_values = at_state + 4 * (2 * state + round_up(im->n_act));
-    const uint64_t at_scratch = at_values + 4 * values;
-    const uint64_t size = at_scratch + (4 * scratch + ALIGN - 1) / ALIGN * ALIGN;
-    if (size > INT32_MAX) return DEFT_E_SPACE;
-    out->state = (uint32_t)at_state;
-    out->state_size = (uint32_t)(4 * state);
-    out->values = (uint32_t)at_values;
-    out->scratch = (uint32_t)at_scratch;
-    out->size = (uint32_t)size;
-    return DEFT_OK;
+    deft_image im;
+    const deft_status s = open_image(&im, image, image_size);
+    return s == DEFT_OK ? engine_of(&im)->size(&im, kept) : (int32_t)s;
 }
 
 int32_t deft_policy_size(const void *image, size_t image_size)
 {
-    deft_image im;
-    plan a;
-    deft_status s = deft_image_open(&im, image, image_size);
-    if (s == DEFT_OK) s = make_plan(&im, NULL, &a);
-    return s == DEFT_OK ? (int32_t)a.size : (int32_t)s;
+    return size_of(image, image_size, 0);
+}
+
+int32_t deft_policy_size_kept(const void *image, size_t image_size)
+{
+    return size_of(image, image_size, 1);
+}
+
+/* Everything but the arena. */
+static deft_status start(deft_policy *p, const deft_policy_config *cfg, deft_image *im)
+{
+    const deft_kernels *const kernels = cfg->kernels ? cfg->kernels : deft_runtime_parts.kernels;
+    deft_status s = open_image(im, cfg->image, cfg->image_size);
+    if (s != DEFT_OK) return s;
+    const deft_engine *const e = engine_of(im);
+    s = e->served(im, kernels);
+    if (s != DEFT_OK) return s;
+    const int32_t least = e->size(im, 0), kept = e->size(im, 1);
+    if (least < 0) return (deft_status)least;
+    if (cfg->arena_size < (uint32_t)least) return DEFT_E_SPACE;
+    p->cfg = *cfg;
+    p->cfg.kernels = kernels;
+    p->engine = e;
+    p->n_obs = im->n_obs;
+    p->n_act = im->n_act;
+    p->n_layer = im->n_layer;
+    p->flags = im->flags & DEFT_IMAGE_DISCRETE ? DEFT_POLICY_DISCRETE : 0;
+    if (kept > 0 && cfg->arena_size >= (uint32_t)kept) p->flags |= DEFT_POLICY_KEPT;
+    p->period_us = im->period_us;
+    memcpy(p->policy_id, im->data + 32, sizeof p->policy_id);
+    p->n_output = im->n_output;
+    p->directory = im->directory;
+    p->front_end = im->front_end;
+    p->back_end = im->back_end;
+    p->outputs = im->outputs;
+    p->n_out_segment = im->n_out_segment;
+    p->selftest = im->selftest;
+    p->tables = im->tables;
+    return DEFT_OK;
 }
 
 deft_status deft_policy_init(deft_policy *p, const deft_policy_config *cfg)
@@ -86,129 +74,57 @@ deft_status deft_policy_init(deft_policy *p, const deft_policy_config *cfg)
     memset(p, 0, sizeof *p);
     if (!cfg || !cfg->arena || (uintptr_t)cfg->arena % ALIGN != 0) return DEFT_E_ARG;
     deft_image im;
-    plan a;
-    deft_status s = deft_image_open(&im, cfg->image, cfg->image_size);
-    if (s == DEFT_OK) s = make_plan(&im, NULL, &a);
-    if (s == DEFT_OK && cfg->arena_size < a.size) s = DEFT_E_SPACE;
-    if (s == DEFT_OK) s = make_plan(&im, (uint32_t *)cfg->arena, &a);
+    const deft_status s = start(p, cfg, &im);
     if (s != DEFT_OK) return s;
-
-    p->cfg = *cfg;
-    if (!p->cfg.kernels) p->cfg.kernels = &deft_kernels_ref;
-    p->n_obs = im.n_obs;
-    p->n_act = im.n_act;
-    p->n_layer = im.n_layer;
-    p->flags = im.flags & DEFT_IMAGE_DISCRETE ? DEFT_POLICY_DISCRETE : 0;
-    p->period_us = im.period_us;
-    memcpy(p->policy_id, im.data + 32, sizeof p->policy_id);
-    p->n_output = im.n_output;
-    p->directory = im.directory;
-    p->front_end = im.front_end;
-    p->back_end = im.back_end;
-    p->outputs = im.outputs;
-    p->n_out_segment = im.n_out_segment;
-    p->selftest = im.selftest;
-    p->state_offset = a.state;
-    p->state_size = a.state_size;
-    p->value_offset = a.values;
-    p->scratch_offset = a.scratch;
-    memset((uint8_t *)cfg->arena + a.values, 0, a.size - a.values);
+    p->engine->bind(p, &im);
     deft_policy_reset(p);
     return DEFT_OK;
 }
 
 void deft_policy_reset(deft_policy *p)
 {
-    p->flags &= (uint16_t) ~(uint16_t)(DEFT_POLICY_ODD | DEFT_POLICY_STARTED);
+    p->flags &= (uint16_t) ~(uint16_t)DEFT_POLICY_STARTED;
     p->saturated = 0;
-    // both halves and the last action, which lies between them and the values
-    memset((uint8_t *)p->cfg.arena + p->state_offset, 0, p->value_offset - p->state_offset);
+    p->engine->reset(p);
 }
 
 /* Without branches, so that compilers make vectors of it. */
-static int all_finite(const float *x, uint32_t n)
+int deft_all_finite(const float *x, uint32_t n)
 {
     int bad = 0;
     for (uint32_t i = 0; i < n; i++) bad |= !(x[i] >= -FLT_MAX) | !(x[i] <= FLT_MAX);
     return !bad;
 }
 
-static deft_step step_of(const deft_policy *p)
+void deft_policy_clipped(deft_policy *p, uint32_t n)
 {
-    deft_step s;
-    const uint32_t odd = p->flags & DEFT_POLICY_ODD ? 1 : 0;
-    s.kernels = p->cfg.kernels;
-    s.image = p->cfg.image;
-    s.directory = p->directory;
-    s.offset = (const uint32_t *)p->cfg.arena;
-    s.values = floats_at(p, p->value_offset);
-    s.old_state = floats_at(p, p->state_offset + odd * p->state_size);
-    s.new_state = floats_at(p, p->state_offset + (1 - odd) * p->state_size);
-    s.scratch = floats_at(p, p->scratch_offset);
-    s.started = p->flags & DEFT_POLICY_STARTED;
-    s.obs = NULL;
-    s.prev = NULL;
-    return s;
-}
-
-static float argmax(const float *y, uint32_t n)
-{
-    uint32_t best = 0; // the first of equals
-    for (uint32_t i = 1; i < n; i++) {
-        if (y[i] > y[best]) best = i;
-    }
-    return (float)best;
+    p->saturated = n > UINT32_MAX - p->saturated ? UINT32_MAX : p->saturated + n;
 }
 
 deft_status deft_policy_step(deft_policy *p, const float *obs, const float *applied_prev,
                              float *act)
 {
-    if (!all_finite(obs, p->n_obs)) return DEFT_E_RANGE;
-    if (applied_prev && !all_finite(applied_prev, p->n_act)) return DEFT_E_RANGE;
-    deft_step s = step_of(p);
-    const fixed_values at = fixed_of(p->n_obs, p->n_act);
-    const uint8_t *const image = s.image, *const back_end = image + p->back_end;
-    float *const last = floats_at(p, p->state_offset + 2 * p->state_size);
-    float *const x = s.values + at.obs, *const applied = s.values + at.applied;
-    float *const action = s.values + at.act;
+    if (!deft_all_finite(obs, p->n_obs)) return DEFT_E_RANGE;
+    if (applied_prev && !deft_all_finite(applied_prev, p->n_act)) return DEFT_E_RANGE;
+    const deft_status s = p->engine->step(p, obs, applied_prev, act);
+    if (s == DEFT_OK) p->flags |= DEFT_POLICY_STARTED;
+    return s;
+}
 
-    uint32_t clipped = deft_front_end(image + p->front_end, obs, x, p->n_obs);
-    s.obs = x;
-    s.prev = last;
-    if (applied_prev) {
-        deft_back_end_inverse(back_end, applied_prev, applied, p->n_act);
-        s.prev = applied;
-    }
-    for (uint32_t k = 0; k < p->n_layer; k++) deft_step_layer(&s, k);
-    const float *const y =
-        deft_step_gather(&s, image + p->outputs, p->n_out_segment, s.values + at.output);
-
-    // Weights are finite, but sums of huge observations need not be.
-    if (!all_finite(y, p->n_output)) return DEFT_E_RANGE;
-    if (!all_finite(s.new_state, p->state_size / 4)) return DEFT_E_RANGE;
-    if (p->flags & DEFT_POLICY_DISCRETE) {
-        action[0] = argmax(y, p->n_output);
-    } else {
-        clipped += deft_back_end(back_end, y, action, p->n_act);
-    }
-    deft_back_end_inverse(back_end, action, applied, p->n_act);
-    if (!all_finite(action, p->n_act) || !all_finite(applied, p->n_act)) return DEFT_E_RANGE;
-
-    memcpy(last, applied, p->n_act * sizeof *last);
-    memcpy(act, action, p->n_act * sizeof *act);
-    p->flags = (uint16_t)((p->flags ^ DEFT_POLICY_ODD) | DEFT_POLICY_STARTED);
-    p->saturated = clipped > UINT32_MAX - p->saturated ? UINT32_MAX : p->saturated + clipped;
-    return DEFT_OK;
+deft_status deft_policy_layer(const deft_policy *p, uint32_t index, deft_layer_output *out)
+{
+    memset(out, 0, sizeof *out);
+    if (index >= p->n_layer) return DEFT_E_ARG;
+    p->engine->layer(p, index, out);
+    return out->data ? DEFT_OK : DEFT_E_UNSUPPORTED;
 }
 
 const float *deft_policy_layer_f32(const deft_policy *p, uint32_t index, uint32_t *n)
 {
-    if (index >= p->n_layer) return NULL;
-    const deft_step s = step_of(p); // the new state has become the old one
-    deft_image_layer l;
-    deft_image_layer_at(s.image, s.directory, index, &l);
-    *n = l.n_out;
-    return (deft_layer_state(&l) ? s.old_state : s.values) + s.offset[index];
+    deft_layer_output y;
+    if (deft_policy_layer(p, index, &y) != DEFT_OK || y.format != DEFT_NUM_F32) return NULL;
+    *n = y.n;
+    return y.data;
 }
 
 deft_status deft_policy_selftest(deft_policy *p)
@@ -219,10 +135,10 @@ deft_status deft_policy_selftest(deft_policy *p)
     const uint32_t steps = deft_image_u16(payload);
     const float *const obs = (const float *)(const void *)(payload + 4);
     const float *const expected = obs + (size_t)steps * p->n_obs;
+    // A step writes act last, so the beginning of the arena's scratch can take it.
+    float *const act = (float *)(void *)((uint8_t *)p->cfg.arena + p->act_offset);
     deft_status s = DEFT_OK;
     for (uint32_t t = 0; s == DEFT_OK && t < steps; t++) {
-        // the step writes its result here before anywhere else, so it may also be its output
-        float *const act = floats_at(p, p->value_offset) + fixed_of(p->n_obs, p->n_act).applied;
         s = deft_policy_step(p, obs + (size_t)t * p->n_obs, NULL, act);
         if (s == DEFT_OK &&
             memcmp(act, expected + (size_t)t * p->n_act, p->n_act * sizeof *act) != 0) {

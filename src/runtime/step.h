@@ -11,9 +11,37 @@ enum {
     DEFT_POLICY_DISCRETE = 1,
     DEFT_POLICY_ODD = 2,     // which half of the state is the current one
     DEFT_POLICY_STARTED = 4, // a step was made since the reset
+    DEFT_POLICY_KEPT = 8,    // integer: no memory is used twice, places are in the arena
 };
 
-/* One step's view of the arena. All floats. */
+/* How one family of policies, float32 or integer, is executed. */
+typedef struct deft_engine {
+    const deft_image_family *family; // how its images are checked
+    /* Bytes of arena, or a status; kept: every output stays. */
+    int32_t (*size)(const deft_image *im, int kept);
+    /* Can these kernels run the policy? */
+    deft_status (*served)(const deft_image *im, const deft_kernels *k);
+    /* Lays out the arena, which is large enough; p holds what policies have in common. */
+    void (*bind)(deft_policy *p, const deft_image *im);
+    void (*reset)(deft_policy *p);
+    deft_status (*step)(deft_policy *p, const float *obs, const float *applied, float *act);
+    void (*layer)(const deft_policy *p, uint32_t index, deft_layer_output *out);
+} deft_engine;
+
+/* What a runtime consists of: one object that pulls in the rest. A firmware that runs integer
+ * policies alone links defaults_int.c in the place of defaults.c. */
+typedef struct deft_runtime {
+    const deft_kernels *kernels; // where the caller names none
+    const deft_engine *f32, *q;  // NULL: left out
+} deft_runtime;
+extern const deft_runtime deft_runtime_parts;
+extern const deft_engine deft_engine_f32, deft_engine_q;
+
+int deft_all_finite(const float *x, uint32_t n);
+/* Adds to the count of clipped values. */
+void deft_policy_clipped(deft_policy *p, uint32_t n);
+
+/* One step's view of the arena of a float policy. All floats. */
 typedef struct deft_step {
     const deft_kernels *kernels;
     const uint8_t *image;

@@ -10,6 +10,6 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 $cc -std=gnu11 -O3 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror \
     -D_POSIX_C_SOURCE=200809L -static -I"$src/include" -I"$src/src" -I"$src/tests" \
-    "$src"/src/base/math_f32.c "$src"/src/base/rng.c "$src"/src/kernels/*.c \
+    "$src"/src/base/math_f32.c "$src"/src/base/rng.c "$src"/src/image/matrix.c "$src"/src/kernels/*.c \
     "$src"/tests/unit/kernels/test_kernels.c -lm -o "$tmp/test_kernels"
 qemu-aarch64 -cpu cortex-a72 "$tmp/test_kernels"

@@ -7,8 +7,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 flags="-std=c99 -ffreestanding -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror
     -I$src/include -I$src/src"
-files="base/crc32 base/math_f32 base/status kernels/kernels_ref"
-for f in "$src"/src/image/*.c "$src"/src/runtime/*.c; do
+files="base/crc32 base/math_f32 base/status kernels/kernels_ref kernels/kernels_int"
+for f in "$src"/src/kernels/kernels_q_*.c "$src"/src/image/*.c "$src"/src/runtime/*.c; do
     files="$files $(basename "$(dirname "$f")")/$(basename "$f" .c)"
 done
 for f in $files; do

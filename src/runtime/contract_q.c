@@ -1,0 +1,106 @@
+/* contract_q.c - between the world's floats and the integers of a policy: the only float arithmetic
+ * there is, and none of libm. Part of the freestanding runtime. */
+#include "runtime/step_q.h"
+
+#include <float.h>
+#include <string.h>
+
+/* The float32 that the operation gives on every machine: some carry more digits than a float has.
+ * One operation in higher precision and then this give the same. */
+static float single(float v)
+{
+#if FLT_EVAL_METHOD == 0
+    return v;
+#else
+    volatile float stored = v;
+    return stored;
+#endif
+}
+
+/* Half to even, then limited to [lo, hi], which lie within 16 bits. Not a number: lo. */
+static int32_t to_fixed(float v, int32_t lo, int32_t hi, uint32_t *clipped)
+{
+    if (v > (float)hi) {
+        (*clipped)++;
+        return hi;
+    }
+    if (!(v >= (float)lo)) {
+        (*clipped)++;
+        return lo;
+    }
+    // floats from 2^23 on are integers: the addition rounds, and the integer is in the low bits
+    const float r = single(v + 12582912.0f);
+    int32_t bits;
+    memcpy(&bits, &r, sizeof bits);
+    return bits - 0x4B400000;
+}
+
+uint32_t deft_front_end_q(const deft_image_front *f, const float *obs, int16_t *x, uint32_t n)
+{
+    uint32_t clipped = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        float v = obs[i];
+        if (f->offset) v = single(v - f->offset[i]);
+        if (f->scale) v = single(v * f->scale[i]);
+        x[i] = (int16_t)to_fixed(v, f->lo ? f->lo[i] : INT16_MIN, f->hi ? f->hi[i] : INT16_MAX,
+                                 &clipped);
+    }
+    return clipped;
+}
+
+static float limited(const deft_image_end *e, uint32_t i, float v, uint32_t *clipped)
+{
+    if (e->lo && v < e->lo[i]) {
+        (*clipped)++;
+        return e->lo[i];
+    }
+    if (e->hi && v > e->hi[i]) {
+        (*clipped)++;
+        return e->hi[i];
+    }
+    return v;
+}
+
+uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_image_back *b,
+                         float *act)
+{
+    const deft_image_end *const e = &b->contract;
+    const int discrete = p->flags & DEFT_POLICY_DISCRETE;
+    uint32_t clipped = 0, i = 0, best = 0;
+    float most = 0;
+    for (uint32_t k = 0; k < p->n_out_segment; k++) {
+        const deft_image_segment g = deft_image_segment_at(s->image + p->outputs, k);
+        const void *const q = deft_qstep_source(s, g);
+        for (uint32_t j = 0; j < g.length; j++, i++) {
+            const int32_t number =
+                b->format == DEFT_NUM_U8 ? ((const uint8_t *)q)[j] : ((const int16_t *)q)[j];
+            float v = single((float)(number - b->zero) * b->out_scale[i]);
+            if (discrete) {
+                if (i == 0 || v > most) { // the first of equals
+                    most = v;
+                    best = i;
+                }
+                continue;
+            }
+            if (e->scale) v = single(v * e->scale[i]);
+            if (e->offset) v = single(v + e->offset[i]);
+            act[i] = limited(e, i, v, &clipped);
+        }
+    }
+    if (discrete) act[0] = (float)best;
+    return clipped;
+}
+
+uint32_t deft_previous_q(const deft_image_front *f, const deft_image_end *back, const float *act,
+                         int16_t *prev, uint32_t n)
+{
+    uint32_t clipped = 0;
+    for (uint32_t i = 0; f->prev_scale && i < n; i++) {
+        float v = act[i];
+        if (back->offset) v = single(v - back->offset[i]);
+        if (back->scale) v = single(v / back->scale[i]);
+        v = single(v * f->prev_scale[i]);
+        prev[i] = (int16_t)to_fixed(v, INT16_MIN, INT16_MAX, &clipped);
+    }
+    return clipped;
+}

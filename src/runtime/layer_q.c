@@ -1,0 +1,168 @@
+/* layer_q.c - integer layers. Part of the freestanding runtime. */
+#include "kernels/fixed.h"
+#include "runtime/step_q.h"
+
+#include <string.h>
+
+static const deft_output_q gate_output = {{NULL, 0, 0}, 0, INT16_MIN, INT16_MAX, DEFT_NUM_S16};
+
+static uint8_t *place_of(const deft_qstep *s, uint32_t index)
+{
+    if (s->kept) return s->work + s->kept[index];
+    const uint8_t *const p = deft_image_payload(s->image, s->directory, index);
+    return s->work + (size_t)DEFT_IMAGE_ALIGN * deft_image_u16(p + 30);
+}
+
+/* Behind h (and c) lies the new h of a layer whose old one is read later. */
+static uint32_t new_state_at(uint8_t kind, uint8_t flags, uint32_t n_out)
+{
+    if (!(flags & DEFT_FLAG_DOUBLE)) return 0;
+    return 2 * n_out * (kind == DEFT_IMAGE_LSTM ? 2u : 1u);
+}
+
+uint8_t *deft_qstep_output(const deft_qstep *s, uint32_t index, const deft_image_qlayer *l)
+{
+    return place_of(s, index) + new_state_at(l->kind, l->flags, l->n_out);
+}
+
+const void *deft_qstep_source(const deft_qstep *s, deft_image_segment g)
+{
+    if (g.kind == DEFT_IMAGE_OBS) return s->obs + g.offset;
+    if (g.kind == DEFT_IMAGE_PREV) return s->prev + g.offset;
+    const uint8_t *const p = deft_image_payload(s->image, s->directory, g.index);
+    const uint8_t *const at = place_of(s, g.index);
+    if (g.kind == DEFT_IMAGE_STATE) return at + 2 * (size_t)g.offset;
+    return at + new_state_at(p[0], p[5], deft_image_u16(p + 10)) +
+           (size_t)deft_number_bytes(p[4]) * g.offset;
+}
+
+/* The inputs: in place where they are one piece, else gathered. */
+static const void *gather(const deft_qstep *s, const deft_image_qlayer *l, uint8_t *into)
+{
+    if (l->n_segment == 1) return deft_qstep_source(s, deft_image_segment_at(l->segment, 0));
+    uint8_t *at = into;
+    for (uint32_t k = 0; k < l->n_segment; k++) {
+        const deft_image_segment g = deft_image_segment_at(l->segment, k);
+        const size_t n = (size_t)deft_number_bytes(l->in_format) * g.length;
+        memcpy(at, deft_qstep_source(s, g), n);
+        at += n;
+    }
+    return into;
+}
+
+/* Gates of a matrix, in 16 bits. */
+static void gates(const deft_qstep *s, const deft_image_qlayer *l, uint32_t matrix, const void *x,
+                  int16_t *y)
+{
+    const deft_matrix_q *const m = &l->matrix[matrix];
+    deft_dense_of(s->kernels, m, matrix ? DEFT_NUM_S16 : l->in_format)(m, x, &gate_output, y);
+    for (uint32_t i = 0; l->gate_round && i < m->n_out; i++) {
+        y[i] = (int16_t)deft_round16(y[i], l->gate_round);
+    }
+}
+
+/* What recurrent layers need besides their matrices. */
+typedef struct cell {
+    const void *x;
+    int16_t *gate; // those of x, then those of h
+    int16_t *h, *h_new;
+    deft_table_q tanh;
+} cell;
+
+/* The reset gate scales h before the matrix product of the third gate. */
+static void gru_reset_before(const deft_qstep *s, const deft_image_qlayer *l, const cell *c)
+{
+    const size_t n = l->n_out;
+    const int16_t *const x = c->gate, *const h = c->h;
+    int16_t *const u = c->gate + 3 * n;
+    // u: z stays, r * h takes the place of r
+    for (size_t i = 0; i < n; i++) {
+        const int32_t r = deft_sigmoid_q15(&c->tanh, x[i] + u[i]);
+        u[i] = (int16_t)deft_mul_q15(r, h[i]);
+    }
+    gates(s, l, 2, u, u + 2 * n);
+    for (size_t i = 0; i < n; i++) {
+        const int32_t z = deft_sigmoid_q15(&c->tanh, x[n + i] + u[n + i]);
+        const int32_t m = deft_table_at(&c->tanh, deft_clamp16(x[2 * n + i] + u[2 * n + i]));
+        const int32_t v = deft_clamp16(m + deft_mul_q15(z, h[i] - m));
+        c->h_new[i] = (int16_t)deft_round16(v, l->state_round);
+    }
+}
+
+static void recurrent(const deft_qstep *s, const deft_image_qlayer *l, const cell *c)
+{
+    int16_t *const u = c->gate + (size_t)deft_image_gates(l->kind) * l->n_out;
+    gates(s, l, 0, c->x, c->gate);
+    gates(s, l, 1, c->h, u);
+    if (l->flags & DEFT_FLAG_RESET_BEFORE) {
+        gru_reset_before(s, l, c);
+    } else if (l->kind == DEFT_IMAGE_GRU) {
+        const deft_gru_q g = {c->gate, u, c->tanh, l->n_out, l->state_round};
+        s->kernels->gru(&g, c->h, c->h_new);
+    } else {
+        const deft_lstm_q g = {c->gate, u, c->tanh, l->n_out, l->state_round, l->cell_shift};
+        s->kernels->lstm(&g, c->h + l->n_out, c->h_new);
+    }
+}
+
+/* In place: y holds the history as it was. */
+static void history(const deft_image_qlayer *l, const uint8_t *x, uint8_t *y, int started)
+{
+    const size_t size = deft_number_bytes(l->in_format);
+    const size_t n = size * l->n_in, kept = size * l->n_out - n;
+    if (!started && (l->flags & DEFT_FLAG_FILL_FIRST)) {
+        for (uint32_t k = 0; k < l->depth; k++) memcpy(y + k * n, x, n);
+    } else if (l->flags & DEFT_FLAG_NEWEST_FIRST) {
+        memmove(y + n, y, kept);
+        memcpy(y, x, n);
+    } else {
+        memmove(y, y + n, kept);
+        memcpy(y + kept, x, n);
+    }
+}
+
+static void pointwise(const deft_qstep *s, const deft_image_qlayer *l, const void *x,
+                      const deft_output_q *out, void *y)
+{
+    deft_pointwise_q p;
+    p.m = &l->matrix[0];
+    p.kind = l->kind;
+    p.in_format = l->in_format;
+    p.n = l->n_out;
+    p.epsilon = l->kind == DEFT_IMAGE_LAYERNORM ? (uint64_t)l->depth << l->cell_shift : 0;
+    s->kernels->pointwise(&p, x, out, y);
+}
+
+void deft_qstep_layer(const deft_qstep *s, uint32_t index)
+{
+    deft_image_qlayer l;
+    deft_image_qlayer_at(s->image, s->directory, index, &l);
+    uint8_t *const scratch = s->work_end - deft_image_qscratch(&l);
+    const void *const x = gather(s, &l, scratch);
+    const uint32_t gathered =
+        l.n_segment > 1 ? (deft_number_bytes(l.in_format) * l.n_in + 15u) & ~15u : 0;
+    uint8_t *const y = deft_qstep_output(s, index, &l);
+    deft_output_q out;
+    deft_image_table_at(s->image + s->tables, l.table, &out.table);
+    out.zero = l.zero;
+    out.lo = l.lo;
+    out.hi = l.hi;
+    out.format = l.out_format;
+    const cell c = {x, (int16_t *)(void *)(scratch + gathered),
+                    (int16_t *)(void *)place_of(s, index), (int16_t *)(void *)y, out.table};
+    switch (l.kind) {
+    case DEFT_IMAGE_DENSE:
+        deft_dense_of(s->kernels, &l.matrix[0], l.in_format)(&l.matrix[0], x, &out, y);
+        break;
+    case DEFT_IMAGE_GRU:
+    case DEFT_IMAGE_LSTM:
+        recurrent(s, &l, &c);
+        break;
+    case DEFT_IMAGE_HISTORY:
+        history(&l, x, y, s->started);
+        break;
+    default:
+        pointwise(s, &l, x, &out, y);
+        break;
+    }
+}

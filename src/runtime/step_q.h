@@ -1,0 +1,45 @@
+/* step_q.h - what the files that execute integer policies share. */
+#ifndef DEFT_RUNTIME_STEP_Q_H
+#define DEFT_RUNTIME_STEP_Q_H
+
+#include "image/image_q.h"
+#include "runtime/step.h"
+
+/* One step's view of the arena. */
+typedef struct deft_qstep {
+    const deft_kernels_q *kernels;
+    const uint8_t *image;
+    uint32_t directory, tables;
+    const int16_t *obs, *prev; // [n_obs], [n_act]
+    uint8_t *work;             // states, outputs, and from work_end backwards scratch
+    uint8_t *work_end;
+    const uint32_t *kept; // [n_layer] places in work, NULL: those of the image
+    int started;
+} deft_qstep;
+
+/* Where segment g's numbers are. */
+const void *deft_qstep_source(const deft_qstep *s, deft_image_segment g);
+/* The output of a layer after the step. */
+uint8_t *deft_qstep_output(const deft_qstep *s, uint32_t index, const deft_image_qlayer *l);
+/* Executes layer `index`. */
+void deft_qstep_layer(const deft_qstep *s, uint32_t index);
+
+/* Kernels index formats from 0. */
+static inline deft_dense_q *deft_dense_of(const deft_kernels_q *k, const deft_matrix_q *m,
+                                          uint8_t in_format)
+{
+    const uint32_t w = m->format == DEFT_NUM_S8   ? DEFT_Q_S8
+                       : m->format == DEFT_NUM_S4 ? DEFT_Q_S4
+                                                  : DEFT_Q_S16;
+    return k->dense[m->layout][w][in_format == DEFT_NUM_S16 ? DEFT_Q_IN_S16 : DEFT_Q_IN_U8];
+}
+
+/* The ends: n observations to numbers; outputs to actions; actions to the previous action. All
+ * return how many values were clipped. */
+uint32_t deft_front_end_q(const deft_image_front *f, const float *obs, int16_t *x, uint32_t n);
+uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_image_back *b,
+                         float *act);
+uint32_t deft_previous_q(const deft_image_front *f, const deft_image_end *back, const float *act,
+                         int16_t *prev, uint32_t n);
+
+#endif
