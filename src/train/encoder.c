@@ -132,13 +132,13 @@ static const float *recurrent_step(const deft_encoder *e, const float *x, float 
 }
 
 void deft_encoder_step(const deft_encoder *e, const float *obs, const float *prev_act, bool first,
-                       float *state, float *scratch, float *feature)
+                       const deft_encoder_memory *m)
 {
     const int before = e->previous ? e->n_act : 0;
-    if (before) memcpy(feature, prev_act, (size_t)before * sizeof *feature);
-    memcpy(feature + before, obs, (size_t)e->n_obs * sizeof *feature);
-    if (e->kind == DEFT_ENCODER_STACK) stack_step(e, first, state, feature);
+    if (before) memcpy(m->feature, prev_act, (size_t)before * sizeof *m->feature);
+    memcpy(m->feature + before, obs, (size_t)e->n_obs * sizeof *m->feature);
+    if (e->kind == DEFT_ENCODER_STACK) stack_step(e, first, m->state, m->feature);
     if (!recurrent(e)) return;
-    memcpy(feature + e->n_in, recurrent_step(e, feature, state, scratch),
-           (size_t)e->hidden * sizeof *feature);
+    memcpy(m->feature + e->n_in, recurrent_step(e, m->feature, m->state, m->scratch),
+           (size_t)e->hidden * sizeof *m->feature);
 }

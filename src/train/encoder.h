@@ -37,9 +37,16 @@ void deft_encoder_randomize(deft_encoder *e, deft_rng *rng);
 /* Where layer l's W begins in param, and its inputs. */
 int deft_encoder_layer(const deft_encoder *e, int l, int *n_in);
 
-/* One step: x and state [n_state] (zeros at the start of an episode; updated) give feature
- * [n_feature]. first: the first step of an episode, which fills a whole stack. scratch: [8 H]. */
+/* What an encoder goes through an episode with; all the caller's. */
+typedef struct deft_encoder_memory {
+    float *state;   // [n_state], zeros at the start of an episode
+    float *feature; // [n_feature], the result of a step
+    float *scratch; // [8 hidden]
+} deft_encoder_memory;
+
+/* One step. first: of an episode, which fills a whole stack. prev_act is not read unless
+ * e->previous. */
 void deft_encoder_step(const deft_encoder *e, const float *obs, const float *prev_act, bool first,
-                       float *state, float *scratch, float *feature);
+                       const deft_encoder_memory *m);
 
 #endif

@@ -30,7 +30,8 @@ static void normalize(const deft_trainer *t, float *obs)
 void deft_lane_encode(deft_trainer *t, deft_lane *l, bool first)
 {
     normalize(t, l->obs);
-    deft_encoder_step(&t->encoder, l->obs, l->prev_act, first, l->state, t->scratch, l->feature);
+    deft_encoder_step(&t->encoder, l->obs, l->prev_act, first,
+                      &(deft_encoder_memory){l->state, l->feature, t->scratch});
 }
 
 deft_status deft_lane_begin(deft_trainer *t, deft_lane *l, deft_error *err)
@@ -146,6 +147,7 @@ static deft_status evaluate_episode(deft_trainer *t, int32_t number, double *rew
     const size_t n = (size_t)t->n_obs, m = (size_t)t->n_act;
     float *obs = t->eval_memory, *prev = obs + n, *act = prev + m, *applied = act + m;
     float *feature = applied + m, *state = feature + t->n_feature;
+    const deft_encoder_memory memory = {state, feature, t->scratch};
     deft_rng r;
     deft_rng_seed_stream(&r, t->cfg.seed ^ 0x6576616cu, (uint64_t)number);
     const uint64_t seed = deft_rng_u64(&r);
@@ -156,7 +158,7 @@ static deft_status evaluate_episode(deft_trainer *t, int32_t number, double *rew
     *reward = 0;
     for (bool first = true; s == DEFT_OK; first = false) {
         normalize(t, obs);
-        deft_encoder_step(&t->encoder, obs, prev, first, state, t->scratch, feature);
+        deft_encoder_step(&t->encoder, obs, prev, first, &memory);
         deft_actor_act(t->eval_actor, feature, NULL, act);
         deft_trainer_to_env(t, act, applied);
         s = deft_env_step(t->eval_env, applied, obs, &out, &t->error);

@@ -94,9 +94,9 @@ static deft_status encode_again(deft_trainer *t, bool normalize, deft_error *err
             for (size_t i = 0; normalize && i < n; i++) {
                 obs[i] = (obs[i] - t->normalizer.offset[i]) * t->normalizer.scale[i];
             }
-            deft_encoder_step(&t->encoder, obs, x, k == r, state, t->scratch, row);
+            deft_encoder_step(&t->encoder, obs, x, k == r,
+                              &(deft_encoder_memory){state, row, t->scratch});
         }
-        // The running episodes go on from where their last row left off.
     }
     free(x);
     return DEFT_OK;
@@ -105,6 +105,7 @@ static deft_status encode_again(deft_trainer *t, bool normalize, deft_error *err
 /* The running episodes' state and present features, by their rows and the present observation. */
 static void encode_lane_again(deft_trainer *t, deft_lane *l, bool normalize)
 {
+    const deft_encoder_memory memory = {l->state, l->feature, t->scratch};
     int64_t row = l->last_row;
     while (row >= 0 && t->replay.previous[row] >= 0) row = t->replay.previous[row];
     if (t->encoder.n_state) memset(l->state, 0, (size_t)t->encoder.n_state * sizeof(float));
@@ -113,13 +114,12 @@ static void encode_lane_again(deft_trainer *t, deft_lane *l, bool normalize)
     bool first = true;
     for (; row >= 0; row = t->replay.next[row], first = false) {
         const float *x = deft_replay_row(&t->replay, row) + at; // normalised already
-        deft_encoder_step(&t->encoder, x + (t->encoder.previous ? m : 0), x, first, l->state,
-                          t->scratch, l->feature);
+        deft_encoder_step(&t->encoder, x + (t->encoder.previous ? m : 0), x, first, &memory);
     }
     for (int64_t i = 0; normalize && i < t->n_obs; i++) {
         l->obs[i] = (l->obs[i] - t->normalizer.offset[i]) * t->normalizer.scale[i];
     }
-    deft_encoder_step(&t->encoder, l->obs, l->prev_act, first, l->state, t->scratch, l->feature);
+    deft_encoder_step(&t->encoder, l->obs, l->prev_act, first, &memory);
 }
 
 deft_status deft_trainer_prepare(deft_trainer *t, deft_error *err)

@@ -192,9 +192,10 @@ deft_status deft_trainer_state_load(deft_trainer *t, const void *state, size_t s
     char *copy = malloc(size);
     float *feature = malloc((size_t)t->n_feature * sizeof *feature);
     int64_t *number = malloc((size_t)t->max_steps * sizeof *number);
-    deft_status s =
-        copy && feature && number ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    if (s == DEFT_OK) {
+    deft_status s = DEFT_OK;
+    if (!copy || !feature || !number) {
+        s = deft_fail(err, DEFT_E_SPACE, "no memory to resume");
+    } else {
         memcpy(copy, state, size);
         cursor c = {.at = copy, .load = true};
         move_all(t, &c);
