@@ -32,8 +32,9 @@ int32_t deft_controller_n_obs(const deft_controller *c);
 int32_t deft_controller_n_act(const deft_controller *c);
 /* Does it fit the environment? DEFT_E_MISMATCH says how not. A graph with n_act more inputs than
  * the environment has observations is from now on fed the previous action in the first ones
- * (where spec->previous_action_first); its n_obs is then the environment's. deft_rollout_run does
- * this for its own copies. */
+ * (where spec->previous_action_first), scaled from the action's limits to [-1, 1] as networks put
+ * it out; its n_obs is then the environment's. Resets a graph's policy. deft_rollout_run does this
+ * for its own copies. */
 deft_status deft_controller_bind(deft_controller *c, const deft_env_spec *spec, deft_error *err);
 /* State and previous action to zeros. */
 void deft_controller_reset(deft_controller *c);

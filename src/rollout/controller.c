@@ -105,8 +105,7 @@ deft_status deft_controller_clone(const deft_controller *c, deft_controller **ou
         return deft_controller_from_image(image, cfg->kernels, out, err);
     }
     const deft_status s = deft_controller_from_graph(graph_policy_graph(c->graph), out, err);
-    if (s == DEFT_OK && *out)
-        graph_policy_feed_previous((*out)->graph, graph_policy_feeds_previous(c->graph));
+    if (s == DEFT_OK && *out) graph_policy_copy_settings((*out)->graph, c->graph);
     return s;
 }
 
@@ -148,14 +147,14 @@ deft_status deft_controller_bind(deft_controller *c, const deft_env_spec *spec, 
     if (deft_controller_n_act(c) != spec->n_act)
         return deft_fail(err, DEFT_E_MISMATCH, "the policy gives %d actions, '%s' takes %d",
                          (int)deft_controller_n_act(c), spec->name, (int)spec->n_act);
-    if (deft_controller_n_obs(c) == spec->n_obs) return DEFT_OK;
-    if (c->graph && spec->previous_action_first &&
-        deft_controller_n_obs(c) == spec->n_obs + spec->n_act) {
-        graph_policy_feed_previous(c->graph, true);
-        graph_policy_reset(c->graph);
-        return DEFT_OK;
-    }
-    return wrong_observations(c, spec, err);
+    const int32_t n_obs = deft_controller_n_obs(c);
+    const bool feed = c->graph && spec->previous_action_first && n_obs == spec->n_obs + spec->n_act;
+    if (n_obs != spec->n_obs && !feed) return wrong_observations(c, spec, err);
+    if (!c->graph) return DEFT_OK;
+    if (feed) graph_policy_feed_previous(c->graph);
+    graph_policy_scale_previous(c->graph, spec->act_lo, spec->act_hi);
+    graph_policy_reset(c->graph);
+    return DEFT_OK;
 }
 
 void deft_controller_reset(deft_controller *c)

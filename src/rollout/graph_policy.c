@@ -18,8 +18,10 @@ struct graph_policy {
     graph_ports ports;
     int32_t n_input, n_act, n_hidden;
     bool feed_previous, discrete;
-    float *previous; // [n_act]
-    float *hidden;   // [n_hidden]
+    bool started;                  // there is a previous action; before that the network sees zeros
+    float *previous;               // [n_act] as acted, then scaled to what the network wants to see
+    float *scaled, *middle, *half; // [n_act]: scaled = (previous - middle) / half
+    float *hidden;                 // [n_hidden]
 };
 
 void graph_policy_destroy(graph_policy *p)
@@ -82,9 +84,14 @@ static deft_status explore(graph_policy *p, deft_error *err)
         const deft_tensor *h = p->out[p->ports.hidden];
         p->n_hidden = (int32_t)(h->rank > 0 ? h->dim[h->rank - 1] : 1);
     }
-    p->previous = DEFT_NEW_ARRAY(p->arena, float, p->n_act);
+    p->previous = DEFT_NEW_ARRAY(p->arena, float, 4 * (int64_t)p->n_act);
     p->hidden = DEFT_NEW_ARRAY(p->arena, float, p->n_hidden);
-    return p->previous && p->hidden ? DEFT_OK : no_memory(err);
+    if (!p->previous || !p->hidden) return no_memory(err);
+    p->scaled = p->previous + p->n_act;
+    p->middle = p->scaled + p->n_act;
+    p->half = p->middle + p->n_act;
+    for (int32_t i = 0; i < p->n_act; i++) p->half[i] = 1;
+    return DEFT_OK;
 }
 
 deft_status graph_policy_create(const deft_graph *g, graph_policy **out, deft_error *err)
@@ -132,9 +139,26 @@ bool graph_policy_discrete(const graph_policy *p)
     return p->discrete;
 }
 
-void graph_policy_feed_previous(graph_policy *p, bool feed)
+void graph_policy_feed_previous(graph_policy *p)
 {
-    p->feed_previous = feed;
+    p->feed_previous = true;
+}
+
+void graph_policy_scale_previous(graph_policy *p, const float *lo, const float *hi)
+{
+    for (int32_t i = 0; i < p->n_act; i++) {
+        const float middle = 0.5f * (lo[i] + hi[i]), half = 0.5f * (hi[i] - lo[i]);
+        const bool good = isfinite(middle) && isfinite(half) && half > 0;
+        p->middle[i] = good ? middle : 0;
+        p->half[i] = good ? half : 1;
+    }
+}
+
+void graph_policy_copy_settings(graph_policy *to, const graph_policy *from)
+{
+    to->feed_previous = from->feed_previous;
+    memcpy(to->middle, from->middle, (size_t)from->n_act * sizeof *to->middle);
+    memcpy(to->half, from->half, (size_t)from->n_act * sizeof *to->half);
 }
 
 bool graph_policy_feeds_previous(const graph_policy *p)
@@ -147,12 +171,17 @@ void graph_policy_reset(graph_policy *p)
     for (int32_t i = 0; i < p->g->n_input; i++)
         memset(p->in[i].data, 0, (size_t)p->in[i].count * deft_dtype_size(p->in[i].dtype));
     memset(p->previous, 0, (size_t)p->n_act * sizeof *p->previous);
+    memset(p->scaled, 0, (size_t)p->n_act * sizeof *p->scaled);
+    p->started = false;
     memset(p->hidden, 0, (size_t)p->n_hidden * sizeof *p->hidden);
 }
 
 /* Observation inputs, one after the other, from the previous action (if fed) and obs. */
-static void fill_inputs(graph_policy *p, const float *obs, const float *previous)
+static void fill_inputs(graph_policy *p, const float *obs, const float *applied)
 {
+    const float *const previous = p->scaled;
+    for (int32_t i = 0; p->started && i < p->n_act; i++)
+        p->scaled[i] = (applied[i] - p->middle[i]) / p->half[i];
     const int32_t n_prev = p->feed_previous ? p->n_act : 0;
     int32_t at = 0;
     for (int32_t i = 0; i < p->g->n_input; i++) {
@@ -189,6 +218,7 @@ static deft_status feed_back(graph_policy *p, deft_error *err)
 deft_status graph_policy_step(graph_policy *p, const float *obs, const float *applied_prev,
                               float *act, deft_error *err)
 {
+    p->started = p->started || applied_prev;
     fill_inputs(p, obs, applied_prev ? applied_prev : p->previous);
     deft_status s = deft_graph_eval_run(p->eval, p->in, p->out, err);
     if (s != DEFT_OK) return s;
@@ -203,6 +233,7 @@ deft_status graph_policy_step(graph_policy *p, const float *obs, const float *ap
         p->previous[k] = a;
     }
     s = feed_back(p, err);
+    p->started = true;
     if (s == DEFT_OK) memcpy(act, p->previous, (size_t)p->n_act * sizeof *act);
     return s;
 }

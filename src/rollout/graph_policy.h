@@ -29,7 +29,11 @@ int32_t graph_policy_n_input(const graph_policy *p); // elements of all observat
 int32_t graph_policy_n_act(const graph_policy *p);
 bool graph_policy_discrete(const graph_policy *p); // the action is an index
 /* The first n_act inputs (of more) are the previous action, from the next reset on. */
-void graph_policy_feed_previous(graph_policy *p, bool feed);
+void graph_policy_feed_previous(graph_policy *p);
+/* The network wants to see its previous action scaled from [lo, hi] to [-1, 1]. [n_act] each;
+ * limits that are not finite leave the action as it is. */
+void graph_policy_scale_previous(graph_policy *p, const float *lo, const float *hi);
+void graph_policy_copy_settings(graph_policy *to, const graph_policy *from);
 bool graph_policy_feeds_previous(const graph_policy *p);
 void graph_policy_reset(graph_policy *p);
 /* obs: n_input elements, n_act fewer where the previous action is fed. */
