@@ -77,13 +77,18 @@ static deft_status allocate(verifier *v)
     return DEFT_OK;
 }
 
+/* Some steps are loud, to reach what saturates. */
+static double gain_of(const verifier *v)
+{
+    return v->step % LOUD_EVERY == LOUD_EVERY - 1 ? LOUD : 1;
+}
+
 /* Normal numbers; in every second step as the normaliser wants to see them. */
 static void draw(verifier *v, deft_rng *rng)
 {
     const deft_contract *c = &v->m->contract;
-    const double gain = v->step % LOUD_EVERY == LOUD_EVERY - 1 ? LOUD : 1;
     for (int32_t i = 0; i < c->n_obs; i++) {
-        double x = gain * deft_rng_normal(rng);
+        double x = gain_of(v) * deft_rng_normal(rng);
         if (v->step % 2) {
             if (c->obs_scale && c->obs_scale[i] != 0) x /= (double)c->obs_scale[i];
             if (c->obs_offset) x += (double)c->obs_offset[i];
@@ -149,10 +154,11 @@ static double difference(double a, double b)
     return same ? 0 : fabs(a - b);
 }
 
-/* Differences count absolutely up to numbers of size 1, beyond it relative to the largest. */
+/* Differences count absolutely up to numbers of size 1, beyond it relative to the largest. In a
+ * loud step the sums behind a squashed number are louder too, and so is their rounding. */
 static deft_status compare(verifier *v, const pairing *p)
 {
-    double size = 1, want;
+    double size = gain_of(v), want;
     for (int32_t k = 0; p->value && k < p->n; k++) {
         if (p->value[k] < 0) continue; // made by understanding, in no graph
         if (!graph_number(v, p, k, &want))
