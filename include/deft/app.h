@@ -12,11 +12,15 @@ extern "C" {
 
 /* What every subcommand that reads a policy takes. Zero: find out. */
 typedef struct deft_load_options {
-    const char *encoder;  // second checkpoint
+    const char *encoder;  // second checkpoint, for TorchScript and .pt files
     const char *against;  // ONNX to verify a checkpoint against
     const char *contract; // see deft_model_set_contract
     const char *rewire;   // "cascade" or NULL
     const char *previous; // "first", "last", "none" or NULL: as the file or contract says
+    int32_t sensed;  // observations that an environment or a recording gives, 0: unknown. A policy
+                     // with n_act inputs more, and no word of previous actions, gets those first
+    const char *env; // environment it is to run in, NULL: none. A policy of raw sensor values is
+                     // turned into one of the values that the environment emits
     deft_understand_options understand;
     deft_assemble_options assemble;
 } deft_load_options;
@@ -26,16 +30,89 @@ typedef struct deft_loaded {
     deft_arena *arena;
     const char *path;
     deft_format format;
-    deft_graph *graph; // NULL for checkpoints and images
-    deft_model *model; // NULL for graphs of integer operators, which only the evaluator runs
-    deft_bytes image;  // empty where model is NULL
-    float verified;    // largest difference from the graph over the rollout, NAN if none
+    size_t file_size;   // bytes of the file at path
+    deft_graph *graph;  // NULL for checkpoints and images
+    deft_model *model;  // NULL for graphs of integer operators, which only the evaluator runs
+    deft_bytes image;   // empty where model is NULL; begins on a cache line
+    const char *reason; // why there is no model, "" where there is one
+    float verified;     // largest difference from the graph over the rollout, NAN if none
+    int32_t rewired;    // segments that --rewire changed
+    int32_t assumed;    // of model->assumption: how many the file itself came with (images)
 } deft_loaded;
+/* Errors name the file. On failure *out is empty. */
 deft_status deft_load(const char *path, const deft_load_options *opt, deft_loaded *out,
                       deft_error *err);
-void deft_loaded_free(deft_loaded *l);
+void deft_loaded_free(deft_loaded *l); // an empty one is fine
 deft_status deft_loaded_controller(const deft_loaded *l, const deft_kernels *kernels,
                                    deft_controller **out, deft_error *err);
+
+/* The MJCF that `scene` means for environment `env`: a path as it is; a name, or NULL for the
+ * default, is looked for among the robots and worlds that Deft ships and in $DEFT_REFERENCE_DIR.
+ * NULL where the environment needs none. DEFT_E_ARG says what --scene should be. */
+deft_status deft_scene_find(const char *env, const char *scene, deft_arena *a, const char **out,
+                            deft_error *err);
+
+/* A recording: observations, and what else its columns hold. */
+typedef struct deft_recording {
+    const char *source;
+    int32_t n_row, n_obs, n_act, n_hidden; // n_act, n_hidden: 0 where not recorded
+    const float *obs;                      // [n_row][n_obs], finite
+    const float *act;                      // [n_row][n_act]; NAN where a cell is empty
+    const float *hidden;                   // [n_row][n_hidden], columns "hL_0", "hL_1", ...
+} deft_recording;
+/* A CSV with a header. Observations are the columns obs0, obs1, ..., else those not named act* or
+ * h*, without "step" and "time". */
+deft_status deft_recording_read(const char *path, deft_arena *a, deft_recording *out,
+                                deft_error *err);
+
+/* Takes recorded observations through a controller from a reset on. act [n_row][n_act of the
+ * controller]; hidden [n_row][n of deft_controller_hidden] or NULL. feed_recorded: the previous
+ * action is the recorded one of the row before (zero before the first), else the controller's own.
+ * A controller with n_act inputs more is given the previous action before the observations.
+ * DEFT_E_MISMATCH where numbers of columns do not fit. */
+deft_status deft_replay(deft_controller *c, const deft_recording *r, bool feed_recorded, float *act,
+                        float *hidden, deft_error *err);
+/* The other way round: one episode of a controller in an environment as a recording. Its actions
+ * are those applied, within the environment's limits. */
+deft_status deft_record(deft_controller *c, deft_env *env, const uint64_t *seed, deft_arena *a,
+                        deft_recording *out, deft_error *err);
+
+/* How far b is from a. */
+typedef struct deft_difference {
+    double max_abs, mean_abs, rms;
+    double snr_db; // of a over b - a; infinite where they are equal, NAN for an a of zeros
+    int32_t first; // first row with a difference above the tolerance, -1: none
+    int32_t worst_row, worst_column;
+    int64_t n;
+} deft_difference;
+/* Rows [n_row][n_column]; NAN in a means not recorded. */
+void deft_difference_of(const float *a, const float *b, int32_t n_row, int32_t n_column,
+                        double tolerance, deft_difference *out);
+
+/* Layer by layer through the same observations: rows of `outputs` are deft_difference of layer k of
+ * both. Needs models of the same layers (DEFT_E_MISMATCH says which differ). out [n_layer of a]. */
+deft_status deft_compare_layers(const deft_loaded *a, const deft_loaded *b, const deft_recording *r,
+                                bool feed_recorded, deft_difference *out, deft_error *err);
+
+/* Time of a control step, in interleaved rounds on one core. */
+typedef struct deft_bench_config {
+    int32_t rounds; // 0: 400
+    int32_t steps;  // a round, 0: 25
+    const deft_kernels *kernels;
+    bool (*cancelled)(void *user, double fraction); // may be NULL
+    void *user;
+} deft_bench_config;
+typedef struct deft_bench_row {
+    double ns_min, ns_median;           // one step
+    double read_ns_min, read_ns_median; // a plain loop over the same weight bytes, same rounds
+    size_t weight_bytes;
+    int32_t arena_bytes; // state and scratch
+    int32_t rounds;      // done
+} deft_bench_row;
+/* Policies need images. *pinned: could the thread be pinned to a core. DEFT_E_CANCELLED keeps what
+ * is done, if any. */
+deft_status deft_bench(const deft_loaded *policy, int32_t n, const deft_bench_config *cfg,
+                       deft_bench_row *row, bool *pinned, deft_error *err);
 
 #ifdef __cplusplus
 }

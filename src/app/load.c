@@ -1,0 +1,321 @@
+/* load.c - a policy from a file of any kind: read, understood, verified, fitted, made an image. */
+#include "deft/app.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    VERIFY_STEPS = 200,
+    CACHE_LINE = 64, // the layout of matrices is made for images that begin on one
+    VERIFY_SEED = 1,
+};
+static const float verify_tolerance = 1e-5f;
+static const size_t memory_limit = (size_t)4 << 30; // of what one file may make us allocate
+
+/* Errors of every stage name the file, whatever the stage knew. */
+static deft_status name_file(const char *path, deft_error *err)
+{
+    if (!err) return DEFT_OK;
+    char name[256];
+    (void)deft_escape(name, sizeof name, path, PATH_MAX);
+    return strstr(err->text, name) ? err->status : deft_error_prefix(err, "%s", name);
+}
+
+static bool is_integer_graph(const deft_graph *g)
+{
+    static const char *const integer_ops[] = {"QuantizeLinear", "DynamicQuantizeLinear",
+                                              "MatMulInteger", "ConvInteger", "QLinearMatMul"};
+    for (int32_t k = 0; k < g->n_node; k++) {
+        for (size_t i = 0; i < sizeof integer_ops / sizeof *integer_ops; i++) {
+            if (strcmp(g->node[k].op, integer_ops[i]) == 0) return true;
+        }
+    }
+    return false;
+}
+
+static deft_status load_onnx(deft_bytes bytes, const deft_load_options *opt, deft_loaded *l,
+                             deft_error *err)
+{
+    deft_status s = deft_onnx_read(bytes, l->path, l->arena, &l->graph, err);
+    if (s != DEFT_OK) return s;
+    deft_understand_options understand = opt->understand;
+    understand.rewire_cascade = false; // the graph is verified as it is
+    s = deft_understand(l->graph, &understand, &l->model, err);
+    if (s == DEFT_E_UNSUPPORTED && is_integer_graph(l->graph)) {
+        // integer arithmetic of somebody else's: the evaluator defines and runs it
+        const char *const reason = deft_arena_strndup(l->arena, err ? err->text : "", SIZE_MAX);
+        if (err) *err = (deft_error){DEFT_OK, ""};
+        l->model = NULL;
+        l->reason = reason && *reason ? reason : "it computes with integers";
+        return DEFT_OK;
+    }
+    if (s != DEFT_OK) return s;
+    s = deft_verify(l->graph, l->model, VERIFY_STEPS, verify_tolerance, VERIFY_SEED, &l->verified,
+                    err);
+    return s == DEFT_OK ? deft_onnx_contract(l->graph, l->model, err) : s;
+}
+
+/* Two models through the same random steps. */
+static deft_status run_both(deft_model_eval *a, deft_model_eval *b, const deft_model *m,
+                            float *worst, deft_error *err)
+{
+    const int32_t n_obs = m->contract.n_obs, n_act = m->contract.n_act;
+    float *obs = DEFT_NEW_ARRAY(m->arena, float, n_obs);
+    float *act = DEFT_NEW_ARRAY(m->arena, float, 2 * (size_t)n_act);
+    if (!obs || !act) return deft_fail(err, DEFT_E_SPACE, "no memory to verify");
+    deft_rng rng;
+    deft_rng_seed(&rng, VERIFY_SEED);
+    *worst = 0;
+    for (int32_t step = 0; step < VERIFY_STEPS; step++) {
+        for (int32_t k = 0; k < n_obs; k++) obs[k] = (float)deft_rng_normal(&rng);
+        deft_status s = deft_model_eval_step(a, obs, NULL, act);
+        if (s == DEFT_OK) s = deft_model_eval_step(b, obs, act, act + n_act);
+        if (s != DEFT_OK) return deft_fail(err, s, "cannot be run to verify it");
+        for (int32_t k = 0; k < n_act; k++) {
+            const float d = fabsf(act[k] - act[n_act + k]);
+            if (d > *worst) *worst = d;
+            if (!(d > verify_tolerance)) continue;
+            return deft_fail(
+                err, DEFT_E_MISMATCH,
+                "action %d differs by %.3g from that of the graph it is to be verified "
+                "against, in step %d; --arch, --activation, --squash and --input say "
+                "how a checkpoint is put together",
+                (int)k, (double)d, (int)step);
+        }
+    }
+    return DEFT_OK;
+}
+
+static deft_status verify_against(deft_loaded *l, const deft_load_options *opt, deft_error *err)
+{
+    deft_loaded other;
+    const deft_load_options other_opt = {.rewire = opt->rewire, .understand = opt->understand};
+    deft_status s = deft_load(opt->against, &other_opt, &other, err);
+    if (s != DEFT_OK) return s;
+    const deft_model *const a = l->model, *const b = other.model;
+    if (!b) {
+        s = deft_fail(err, DEFT_E_UNSUPPORTED, "--against must be a graph in float");
+    } else if (a->contract.n_obs != b->contract.n_obs || a->contract.n_act != b->contract.n_act) {
+        s = deft_fail(err, DEFT_E_MISMATCH,
+                      "%d observations and %d actions, and the graph it is to be verified against "
+                      "has %d and %d",
+                      (int)a->contract.n_obs, (int)a->contract.n_act, (int)b->contract.n_obs,
+                      (int)b->contract.n_act);
+    } else {
+        deft_model_eval *x = NULL, *y = NULL;
+        s = deft_model_eval_create(a, &x, err);
+        if (s == DEFT_OK) s = deft_model_eval_create(b, &y, err);
+        if (s == DEFT_OK) s = run_both(x, y, a, &l->verified, err);
+        deft_model_eval_destroy(x);
+        deft_model_eval_destroy(y);
+    }
+    deft_loaded_free(&other);
+    return s;
+}
+
+static deft_status load_torch(deft_bytes bytes, const deft_load_options *opt, deft_loaded *l,
+                              deft_error *err)
+{
+    deft_checkpoint *actor, *encoder = NULL;
+    deft_bytes more;
+    deft_status s = deft_torch_read(bytes, l->path, l->arena, &actor, err);
+    if (s == DEFT_OK && opt->encoder) {
+        s = deft_file_read(opt->encoder, 0, l->arena, &more, err);
+        if (s == DEFT_OK) s = deft_torch_read(more, opt->encoder, l->arena, &encoder, err);
+        if (s != DEFT_OK) (void)name_file(opt->encoder, err);
+    }
+    if (s == DEFT_OK) s = deft_assemble(actor, encoder, &opt->assemble, l->arena, &l->model, err);
+    return s;
+}
+
+/* An image proves itself before it is used; one without a test passes. */
+static deft_status selftest(const deft_loaded *l, deft_error *err)
+{
+    const int32_t size = deft_policy_size(l->image.data, l->image.size);
+    if (size < 0)
+        return deft_fail(err, (deft_status)size, "%s", deft_status_str((deft_status)size));
+    deft_policy p;
+    const deft_policy_config cfg = {.image = l->image.data,
+                                    .image_size = l->image.size,
+                                    .arena = deft_arena_alloc(l->arena, (size_t)size),
+                                    .arena_size = (size_t)size};
+    if (!cfg.arena) return deft_fail(err, DEFT_E_SPACE, "no memory for the policy's state");
+    deft_status s = deft_policy_init(&p, &cfg);
+    if (s == DEFT_OK) s = deft_policy_selftest(&p);
+    if (s == DEFT_E_UNSUPPORTED) return DEFT_OK; // it has no test
+    return s == DEFT_OK
+               ? s
+               : deft_fail(err, s, "the image fails its own self-test: %s", deft_status_str(s));
+}
+
+static deft_status load_image(deft_bytes bytes, deft_loaded *l, deft_error *err)
+{
+    uint8_t *p = deft_arena_alloc(l->arena, bytes.size + CACHE_LINE);
+    if (!p) return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
+    p += -(uintptr_t)p % CACHE_LINE;
+    memcpy(p, bytes.data, bytes.size);
+    l->image = (deft_bytes){p, bytes.size};
+    const deft_status s = deft_image_read(l->image, l->path, l->arena, &l->model, err);
+    if (s != DEFT_OK) return s;
+    l->assumed = l->model->n_assumption;
+    return selftest(l, err);
+}
+
+/* Is the previous action an input already? */
+static bool reads_previous(const deft_model *m)
+{
+    for (int32_t k = 0; k < m->n_layer; k++) {
+        for (int32_t i = 0; i < m->layer[k].n_segment; i++) {
+            if (m->layer[k].in[i].kind == DEFT_SRC_PREV) return true;
+        }
+    }
+    return false;
+}
+
+static deft_status assume_previous(deft_model *m, int32_t sensed)
+{
+    const int n = (int)m->contract.n_obs, n_act = (int)m->contract.n_act;
+    return n_act == 1
+               ? deft_model_assume(m,
+                                   "the first of its %d inputs is the previous action: there "
+                                   "are %d observations (--previous says otherwise)",
+                                   n, (int)sensed)
+               : deft_model_assume(m,
+                                   "the first %d of its %d inputs are the previous action: "
+                                   "there are %d observations (--previous says otherwise)",
+                                   n_act, n, (int)sensed);
+}
+
+static deft_status fit_previous(deft_model *m, const deft_load_options *opt, bool *changed,
+                                deft_error *err)
+{
+    const deft_contract *const c = &m->contract;
+    bool first = true;
+    if (opt->previous) {
+        if (strcmp(opt->previous, "none") == 0) return DEFT_OK;
+        first = strcmp(opt->previous, "first") == 0;
+    } else if (!opt->sensed || reads_previous(m) || c->n_obs != opt->sensed + c->n_act) {
+        return DEFT_OK;
+    } else if (assume_previous(m, opt->sensed) != DEFT_OK) {
+        return deft_fail(err, DEFT_E_SPACE, "no memory");
+    }
+    *changed = true;
+    return deft_model_feed_previous(m, first, err);
+}
+
+/* The options that change a policy, in the order in which they make sense. */
+static deft_status fit(deft_loaded *l, const deft_load_options *opt, bool *changed, deft_error *err)
+{
+    deft_model *const m = l->model;
+    deft_status s = DEFT_OK;
+    if (opt->rewire) {
+        if (err) *err = (deft_error){DEFT_OK, ""};
+        const int32_t n = deft_model_rewire(m, err);
+        if (n < 0) return (deft_status)n;
+        l->rewired += n;
+        *changed |= n > 0;
+    }
+    if (opt->contract) {
+        *changed = true;
+        s = deft_model_set_contract(m, opt->contract, err);
+    }
+    if (s == DEFT_OK) s = fit_previous(m, opt, changed, err);
+    if (s == DEFT_OK && opt->env && strcmp(opt->env, "quaid") == 0 && m->contract.name &&
+        strcmp(m->contract.name, "quaid") == 0) {
+        *changed = true;
+        s = deft_model_set_contract(m, "quaid-normalised", err);
+    }
+    return s;
+}
+
+static deft_status make_image(deft_loaded *l, deft_error *err)
+{
+    deft_bytes image;
+    deft_status s = deft_image_write(l->model, l->arena, &image, err);
+    if (s != DEFT_OK) return s;
+    uint8_t *p = deft_arena_alloc(l->arena, image.size + CACHE_LINE);
+    if (!p) return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
+    p += -(uintptr_t)p % CACHE_LINE;
+    memcpy(p, image.data, image.size);
+    l->image = (deft_bytes){p, image.size};
+    return DEFT_OK;
+}
+
+/* Options that this kind of file has no use for are misunderstandings: say so. */
+static deft_status check_options(const deft_loaded *l, const deft_load_options *opt,
+                                 deft_error *err)
+{
+    if (l->format != DEFT_FORMAT_TORCH && opt->against) {
+        return deft_fail(err, DEFT_E_ARG, "--against is for checkpoints without a graph");
+    }
+    if (!l->model && (opt->rewire || opt->contract)) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "cannot be changed: %s", l->reason);
+    }
+    return DEFT_OK;
+}
+
+static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error *err)
+{
+    deft_bytes bytes;
+    deft_status s = deft_file_read(l->path, 0, l->arena, &bytes, err);
+    if (s != DEFT_OK) return s;
+    l->file_size = bytes.size;
+    l->format = deft_format_detect(bytes.data, bytes.size);
+    bool changed = l->format != DEFT_FORMAT_IMAGE;
+    switch (l->format) {
+    case DEFT_FORMAT_ONNX:
+        s = load_onnx(bytes, opt, l, err);
+        break;
+    case DEFT_FORMAT_TORCH:
+        s = load_torch(bytes, opt, l, err);
+        break;
+    case DEFT_FORMAT_IMAGE:
+        s = load_image(bytes, l, err);
+        break;
+    case DEFT_FORMAT_UNKNOWN:
+    default:
+        return deft_fail(err, DEFT_E_FORMAT, "%s",
+                         bytes.size ? "not a policy: neither ONNX nor .deft, .pt nor .safetensors"
+                                    : "the file is empty");
+    }
+    if (s == DEFT_OK) s = check_options(l, opt, err);
+    if (s != DEFT_OK || !l->model) return s;
+    if (opt->rewire && opt->against) { // both sides are rewired, then compared
+        bool rewired = false;
+        const deft_load_options only = {.rewire = opt->rewire};
+        s = fit(l, &only, &rewired, err);
+    }
+    if (s == DEFT_OK && opt->against) s = verify_against(l, opt, err);
+    if (s == DEFT_OK) s = fit(l, opt, &changed, err);
+    if (s == DEFT_OK && changed) s = make_image(l, err);
+    return s;
+}
+
+deft_status deft_load(const char *path, const deft_load_options *opt, deft_loaded *out,
+                      deft_error *err)
+{
+    static const deft_load_options none;
+    *out = (deft_loaded){.path = path, .reason = "", .verified = NAN};
+    out->arena = deft_arena_create(memory_limit);
+    deft_status s = out->arena ? load(opt ? opt : &none, out, err)
+                               : deft_fail(err, DEFT_E_SPACE, "out of memory");
+    if (s == DEFT_OK) return s;
+    (void)name_file(path, err);
+    deft_loaded_free(out);
+    return s;
+}
+
+void deft_loaded_free(deft_loaded *l)
+{
+    deft_arena_destroy(l->arena);
+    *l = (deft_loaded){.path = "", .reason = "", .verified = NAN};
+}
+
+deft_status deft_loaded_controller(const deft_loaded *l, const deft_kernels *kernels,
+                                   deft_controller **out, deft_error *err)
+{
+    return l->model ? deft_controller_from_image(l->image, kernels, out, err)
+                    : deft_controller_from_graph(l->graph, out, err);
+}
