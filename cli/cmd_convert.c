@@ -1,0 +1,101 @@
+/* deft convert - from any format that Deft reads to one that it writes. */
+#include "arguments.h"
+#include "output.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct args {
+    deft_load_options load;
+    const char *out, *format;
+} args;
+
+static const cli_opt opts[] = {
+    {"out", "FILE", "what to write; its ending says the format (required)", CLI_PATH, 'o',
+     offsetof(args, out), 0, 0},
+    {"format", "onnx|deft", "the format, whatever the ending says", CLI_CHOICE, 0,
+     offsetof(args, format), 0, 0},
+    {.kind = CLI_END},
+};
+static const cli_group groups[] = {
+    {"Output", opts, 0},
+    {"Reading the policy", cli_policy_opts, offsetof(args, load)},
+    {NULL, NULL, 0},
+};
+
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n > m && strcmp(s + n - m, end) == 0;
+}
+
+static const char *format_of(const args *a)
+{
+    if (a->format) return a->format;
+    return ends_with(a->out, ".onnx") ? "onnx" : ends_with(a->out, ".deft") ? "deft" : NULL;
+}
+
+static int convert(const args *a, const deft_loaded *l, const char *format)
+{
+    deft_error err = {DEFT_OK, ""};
+    deft_bytes bytes = l->image;
+    if (!l->model) return cli_fail_text(&cmd_convert, "%s: %s", l->path, l->reason);
+    if (strcmp(format, "onnx") == 0 &&
+        deft_onnx_write(l->model, l->arena, &bytes, &err) != DEFT_OK) {
+        return cli_fail(&cmd_convert, &err);
+    }
+    if (cli_write_file(a->out, bytes.data, bytes.size, &err) != DEFT_OK) {
+        return cli_fail(&cmd_convert, &err);
+    }
+    if (strcmp(a->out, "-") == 0) return CLI_OK;
+    (void)printf("%s: %zu bytes", cli_escaped(a->out, l->arena), bytes.size);
+    if (!isnan(l->verified)) {
+        (void)printf("; the policy was verified to %.2g over 200 recurrent steps",
+                     (double)l->verified);
+    }
+    if (l->rewired) {
+        (void)printf("; %d input%s rewired to the new state", (int)l->rewired,
+                     l->rewired == 1 ? "" : "s");
+    }
+    (void)putchar('\n');
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = {.out = NULL};
+    const int at = cli_parse(&cmd_convert, argc, argv, &a);
+    if (!a.out) return cli_misuse(&cmd_convert, "-o FILE is missing");
+    const char *const format = format_of(&a);
+    if (!format) {
+        return cli_misuse(&cmd_convert, "'%s' ends in neither .onnx nor .deft: --format says which",
+                          a.out);
+    }
+    if (argv[at + 1] && a.load.encoder) {
+        return cli_misuse(&cmd_convert, "the second operand is the encoder: not also --encoder");
+    }
+    if (argv[at + 1]) a.load.encoder = argv[at + 1];
+    deft_loaded l;
+    int status = cli_load(&cmd_convert, argv[at], &a.load, &l);
+    if (status != CLI_OK) return status;
+    status = convert(&a, &l, format);
+    deft_loaded_free(&l);
+    return status;
+}
+
+const cli_command cmd_convert = {
+    .name = "convert",
+    .operands = "POLICY [ENCODER] -o FILE",
+    .operands_min = 1,
+    .operands_max = 2,
+    .summary = "write a policy as an image (.deft) or as a streamlined ONNX graph",
+    .details =
+        "ENCODER is the second checkpoint of a policy that comes in two files. The output is "
+        "written beside its place and then renamed: it is the old file or the new one at "
+        "any moment. '-o -' writes to standard output.",
+    .examples = "deft convert policy.onnx -o policy.deft\n"
+                "deft convert delayed.onnx --rewire cascade -o repaired.onnx\n"
+                "deft convert actor.dat encoder.dat --against policy.onnx -o policy.deft",
+    .groups = groups,
+    .run = run,
+};
