@@ -4,45 +4,46 @@
 set -eu
 deft=$1
 out=${DEFT_DEMO_DIR:-out/demo}
-mkdir -p "$out"
 ref=${DEFT_REFERENCE_DIR:-../shared/reference}
+mkdir -p "$out"
 
+if [ -t 1 ]; then bold='\033[1m' blue='\033[1;34m' plain='\033[0m'; else bold='' blue='' plain=''; fi
 show() {
-    printf '\n\033[1m$ deft %s\033[0m\n' "$*"
+    printf '\n%b$ deft %s%b\n' "$bold" "$*" "$plain"
     "$deft" "$@"
 }
-title() { printf '\n\033[1;34m== %s\033[0m\n' "$*"; }
+title() { printf '\n%b== %s%b\n' "$blue" "$*" "$plain"; }
 
-if [ -f "$ref/quaid/v2/quaid_v2.xml" ]; then
-    env=quaid episodes=8
-    policy="$ref/models/onnx/aug_act_net_QuaidSIM-v4_RA-TD3_+614.464_500000.onnx"
-    plain="$ref/models/onnx/act_net_QuaidSIM-v4_TD3_+225.827_750000.onnx"
-    set -- --env quaid --scene "$ref/quaid/v2/quaid_v2.xml"
-    repair="--rewire cascade"
+scene=$ref/quaid/v2/quaid_v2.xml
+if [ -f "$scene" ]; then
+    # short names for long ones
+    cp "$ref"/models/onnx/aug_act_net_QuaidSIM-v4_RA-SAC_*.onnx "$out/ra-sac-as-shipped.onnx"
+    cp "$ref"/models/onnx/act_net_QuaidSIM-v4_SAC_*.onnx "$out/sac.onnx"
+    policy=$out/ra-sac-as-shipped.onnx other=$out/sac.onnx episodes=6
+    set -- --env quaid --scene "$scene"
 else
-    env=pendulum episodes=50
-    policy=models/pendulum/ra-td3.onnx
-    plain=models/pendulum/td3.onnx
+    policy=models/pendulum/ra-td3.onnx other=models/pendulum/td3.onnx episodes=100
     set -- --env pendulum
-    repair=
 fi
 
-title "1. Understand a policy that somebody trained elsewhere"
+title "What is this policy? It is verified against its graph on the way; then come warnings"
 show info "$policy"
 
-title "2. Make it one small checked file; it is verified against the graph on the way"
-# shellcheck disable=SC2086
-show convert "$policy" $repair -o "$out/policy.deft"
-show convert "$plain" -o "$out/plain.deft"
-ls -l "$out/policy.deft" "$out/plain.deft"
-
-title "3. Run it in closed loop ($env, $episodes episodes each)"
-show eval "$policy" "$out/policy.deft" "$out/plain.deft" "$@" --episodes "$episodes"
-if [ "$env" = quaid ]; then
-    echo
-    echo "The first row is the graph as it was shipped: its encoder reads last step's state of the"
-    echo "layer below. The second is the same weights wired as they were trained."
+title "Make one small checked file of it"
+if [ -f "$scene" ]; then
+    echo "The graph lets its encoder's layers read what the layer below computed a step ago. That is"
+    echo "not how it was trained: --rewire cascade repairs it, --contract says what the inputs are."
+    show convert "$policy" --rewire cascade --contract quaid-normalised -o "$out/ra-sac-repaired.deft"
+    better=$out/ra-sac-repaired.deft
+else
+    show convert "$policy" --previous first --contract pendulum -o "$out/ra-td3.deft"
+    better=$out/ra-td3.deft
 fi
 
-title "4. How fast is a step?"
-show bench "$out/policy.deft" "$out/plain.deft"
+title "Does it do the same work? $episodes episodes each, the same starts"
+show eval "$policy" "$better" "$other" "$@" --episodes "$episodes"
+
+title "How long does a control step take here?"
+show bench "$better" "$other"
+echo
+echo "The files are in $out. Next: docs/guide-read-a-policy.md, docs/guide-evaluate.md."

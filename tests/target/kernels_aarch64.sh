@@ -4,7 +4,7 @@ set -eu
 src=$1
 cc=aarch64-linux-gnu-gcc
 for tool in $cc qemu-aarch64; do
-    command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
+    command -v "$tool" >/dev/null || { echo "skipped: no $tool"; exit 77; }
 done
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

@@ -16,7 +16,7 @@ for f in $files; do
     "$cc" $flags -O2 -c "$src/src/$f.c" -o "$tmp/host.o"
 done
 echo "host: compiles"
-arm=arm-none-eabi-gcc
+arm='arm-none-eabi-gcc'
 command -v $arm >/dev/null || { echo "no $arm: Cortex-M4 left out"; exit 0; }
 # of libc only string.h is used; any will do
 for dir in /usr/lib/picolibc/arm-none-eabi/include /usr/lib/arm-none-eabi/include; do
