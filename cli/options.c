@@ -146,7 +146,7 @@ static void set_option(const cli_command *c, const cli_opt *o, void *field, cons
     case CLI_END:
         break;
     }
-    assert(!"an option of no kind");
+    assert(o->kind != CLI_END);
 }
 
 static int option_at(const flat *f, int code)
