@@ -191,25 +191,30 @@ static deft_status assume_previous(deft_model *m, int32_t sensed)
 static deft_status fit_previous(deft_model *m, const deft_load_options *opt, bool *changed,
                                 deft_error *err)
 {
+    if (!opt->previous || strcmp(opt->previous, "none") == 0) return DEFT_OK;
+    *changed = true;
+    return deft_model_feed_previous(m, strcmp(opt->previous, "first") == 0, err);
+}
+
+/* Where nobody says what the inputs are, their number may. */
+static deft_status guess_previous(deft_model *m, const deft_load_options *opt, bool *changed,
+                                  deft_error *err)
+{
     const deft_contract *const c = &m->contract;
-    bool first = true;
-    if (opt->previous) {
-        if (strcmp(opt->previous, "none") == 0) return DEFT_OK;
-        first = strcmp(opt->previous, "first") == 0;
-    } else if (!opt->sensed || reads_previous(m) || c->n_obs != opt->sensed + c->n_act) {
+    if (opt->previous || !opt->sensed || c->n_obs != opt->sensed + c->n_act || reads_previous(m)) {
         return DEFT_OK;
-    } else if (assume_previous(m, opt->sensed) != DEFT_OK) {
+    }
+    if (assume_previous(m, opt->sensed) != DEFT_OK) {
         return deft_fail(err, DEFT_E_SPACE, "no memory");
     }
     *changed = true;
-    return deft_model_feed_previous(m, first, err);
+    return deft_model_feed_previous(m, true, err);
 }
 
 /* The options that change a policy, in the order in which they make sense. */
 static deft_status fit(deft_loaded *l, const deft_load_options *opt, bool *changed, deft_error *err)
 {
     deft_model *const m = l->model;
-    deft_status s = DEFT_OK;
     if (opt->rewire) {
         if (err) *err = (deft_error){DEFT_OK, ""};
         const int32_t n = deft_model_rewire(m, err);
@@ -217,11 +222,12 @@ static deft_status fit(deft_loaded *l, const deft_load_options *opt, bool *chang
         l->rewired += n;
         *changed |= n > 0;
     }
-    if (opt->contract) {
+    deft_status s = fit_previous(m, opt, changed, err);
+    if (s == DEFT_OK && opt->contract) {
         *changed = true;
         s = deft_model_set_contract(m, opt->contract, err);
     }
-    if (s == DEFT_OK) s = fit_previous(m, opt, changed, err);
+    if (s == DEFT_OK) s = guess_previous(m, opt, changed, err);
     if (s == DEFT_OK && opt->env && strcmp(opt->env, "quaid") == 0 && m->contract.name &&
         strcmp(m->contract.name, "quaid") == 0) {
         *changed = true;

@@ -1,7 +1,7 @@
 # harness.sh - for tests of the program. Sourced by a script whose
 # arguments are BINARY_DIR SOURCE_DIR.
 # shellcheck shell=sh disable=SC2034
-deft=$1/deft src=$2
+deft=$(cd "$1" && pwd)/deft src=$2
 LC_ALL=C
 export LC_ALL
 dir=$(mktemp -d) || exit 1
