@@ -53,7 +53,7 @@ int cli_load(const cli_command *c, const char *path, const deft_load_options *op
     deft_error err = {DEFT_OK, ""};
     if (deft_load(path, opt, out, &err) != DEFT_OK) return cli_fail(c, &err);
     cli_note_assumptions(c, out);
-    if (!out->model) {
+    if (!out->image.size) {
         cli_note(c, "%s: the reference evaluator runs this graph, slowly: %s",
                  cli_basename(path, out->arena), out->reason);
     }

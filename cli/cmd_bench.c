@@ -32,27 +32,20 @@ static bool show_progress(void *user, double fraction)
     return cli_interrupted();
 }
 
-static int64_t macs_of(const deft_loaded *l)
-{
-    deft_model_stats st;
-    deft_model_count(l->model, &st);
-    return st.macs;
-}
-
 static void print_table(const deft_loaded *l, int n, const deft_bench_row *row, const char *kernels,
                         bool pinned)
 {
-    static const char *const head[] = {"policy",    "image",   "MACs",    "min ns",
+    static const char *const head[] = {"policy",    "numbers", "image",   "MACs",     "min ns",
                                        "median ns", "MACs/ns", "read ns", "step/read"};
     cli_table t;
-    cli_table_init(&t, l[0].arena, 8, head);
+    cli_table_init(&t, l[0].arena, 9, head);
     for (int k = 0; k < n; k++) {
         const deft_bench_row *const r = &row[k];
-        const int64_t macs = macs_of(&l[k]);
-        cli_table_row(&t, "%s\t%zu\t%lld\t%.0f\t%.0f\t%.1f\t%.0f\t%.2f",
-                      cli_basename(l[k].path, l[0].arena), l[k].image.size, (long long)macs,
-                      r->ns_min, r->ns_median, (double)macs / r->ns_median, r->read_ns_median,
-                      r->ns_median / r->read_ns_median);
+        const int64_t macs = r->macs;
+        cli_table_row(&t, "%s\t%s\t%zu\t%lld\t%.0f\t%.0f\t%.1f\t%.0f\t%.2f",
+                      cli_basename(l[k].path, l[0].arena), l[k].numbers, l[k].image.size,
+                      (long long)macs, r->ns_min, r->ns_median, (double)macs / r->ns_median,
+                      r->read_ns_median, r->ns_median / r->read_ns_median);
     }
     cli_table_print(&t, stdout);
     (void)printf("%d rounds of 25 steps, kernels %s, %s; read: a plain loop over the same weight "
@@ -67,10 +60,10 @@ static int print_json(const deft_loaded *l, int n, const deft_bench_row *row, co
     json_t *const all = json_array();
     for (int k = 0; k < n; k++) {
         const deft_bench_row *const r = &row[k];
-        const int64_t macs = macs_of(&l[k]);
+        const int64_t macs = r->macs;
         json_t *const j = json_pack(
             "{s:o, s:s, s:f, s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:i, s:s, s:b, s:i}", "model",
-            cli_json_string(l[k].path), "format", "float32", "ns_min", r->ns_min, "ns_median",
+            cli_json_string(l[k].path), "format", l[k].numbers, "ns_min", r->ns_min, "ns_median",
             r->ns_median, "read_ns_min", r->read_ns_min, "read_ns_median", r->read_ns_median,
             "macs", (json_int_t)macs, "macs_per_ns", (double)macs / r->ns_median, "weight_bytes",
             (json_int_t)r->weight_bytes, "image_bytes", (json_int_t)l[k].image.size, "arena_bytes",
@@ -121,7 +114,7 @@ static int run(int argc, char **argv)
     int status = CLI_OK;
     for (int k = 0; k < n && status == CLI_OK; k++) {
         status = cli_load(&cmd_bench, argv[at + k], &a.load, &l[k]);
-        if (status == CLI_OK && !l[k].model) {
+        if (status == CLI_OK && !l[k].image.size) {
             status = cli_fail_text(&cmd_bench, "%s: only the evaluator runs it: %s", argv[at + k],
                                    l[k].reason);
         }

@@ -39,9 +39,15 @@ static int convert(const args *a, const deft_loaded *l, const char *format)
 {
     deft_error err = {DEFT_OK, ""};
     deft_bytes bytes = l->image;
-    if (!l->model) return cli_fail_text(&cmd_convert, "%s: %s", l->path, l->reason);
-    if (strcmp(format, "onnx") == 0 &&
-        deft_onnx_write(l->model, l->arena, &bytes, &err) != DEFT_OK) {
+    const bool onnx = strcmp(format, "onnx") == 0;
+    if (!(onnx ? l->model != NULL : l->image.size > 0)) {
+        return cli_fail_text(&cmd_convert, "%s: %s", cli_escaped(l->path, l->arena), l->reason);
+    }
+    if (onnx && l->integer) {
+        cli_note(&cmd_convert,
+                 "the graph has the weights of the integers, its arithmetic is float");
+    }
+    if (onnx && deft_onnx_write(l->model, l->arena, &bytes, &err) != DEFT_OK) {
         return cli_fail(&cmd_convert, &err);
     }
     if (cli_write_file(a->out, bytes.data, bytes.size, &err) != DEFT_OK) {

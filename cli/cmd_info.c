@@ -145,7 +145,7 @@ static void print_model(const deft_loaded *l, const deft_model_stats *st)
                  "(parameters alone)\n",
                  (long long)st->parameters * 4, (long long)st->parameters * 2,
                  (long long)st->parameters, (long long)(st->parameters + 1) / 2);
-    (void)printf("image         %zu bytes\n", l->image.size);
+    (void)printf("image         %zu bytes, %s\n", l->image.size, l->numbers);
     if (!isnan(l->verified)) {
         (void)printf(
             "verified      200 recurrent steps beside the graph, largest difference %.2g\n",
@@ -196,7 +196,10 @@ static void print_text(const deft_loaded *l, const args *opt, const deft_warning
         for (int32_t k = 0; k < l->model->n_assumption; k++)
             (void)printf("  %s\n", cli_escaped(l->model->assumption[k], a));
     } else {
-        (void)printf("not understood, run by the reference evaluator only: %s\n", l->reason);
+        if (l->image.size) (void)printf("image         %zu bytes, %s\n", l->image.size, l->numbers);
+        (void)printf("not understood, %s: %s\n",
+                     l->image.size ? "run as it is" : "run by the reference evaluator only",
+                     cli_escaped(l->reason, a));
     }
     if (n_w) (void)printf("\nwarnings:\n");
     for (int32_t k = 0; k < n_w; k++) {
@@ -269,10 +272,10 @@ static void json_model(json_t *j, const deft_loaded *l)
 
 static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
 {
-    json_t *const j =
-        json_pack("{s:o, s:s, s:I, s:o, s:b}", "file", cli_json_string(l->path), "format",
-                  format_name(l->format), "file_bytes", (json_int_t)l->file_size, "verified",
-                  cli_json_real((double)l->verified), "understood", l->model != NULL);
+    json_t *const j = json_pack("{s:o, s:s, s:s, s:I, s:o, s:b}", "file", cli_json_string(l->path),
+                                "format", format_name(l->format), "numbers", l->numbers,
+                                "file_bytes", (json_int_t)l->file_size, "verified",
+                                cli_json_real((double)l->verified), "understood", l->model != NULL);
     json_t *const warnings = json_array();
     for (int32_t k = 0; k < n_w; k++) {
         (void)json_array_append_new(warnings,

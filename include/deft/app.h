@@ -30,14 +30,16 @@ typedef struct deft_loaded {
     deft_arena *arena;
     const char *path;
     deft_format format;
-    size_t file_size;   // bytes of the file at path
-    deft_graph *graph;  // NULL for checkpoints and images
-    deft_model *model;  // NULL for graphs of integer operators, which only the evaluator runs
-    deft_bytes image;   // empty where model is NULL; begins on a cache line
-    const char *reason; // why there is no model, "" where there is one
-    float verified;     // largest difference from the graph over the rollout, NAN if none
-    int32_t rewired;    // segments that --rewire changed
-    int32_t assumed;    // of model->assumption: how many the file itself came with (images)
+    size_t file_size;    // bytes of the file at path
+    deft_graph *graph;   // NULL for checkpoints and images
+    deft_model *model;   // NULL for graphs of integer operators, which only the evaluator runs
+    deft_bytes image;    // empty for such graphs; begins on a cache line
+    const char *reason;  // why there is no model, "" where there is one
+    const char *numbers; // of the image's matrices: "float32", "int8", "int4, int8", ...; or ""
+    bool integer;        // the image computes with integers
+    float verified;      // largest difference from the graph over the rollout, NAN if none
+    int32_t rewired;     // segments that --rewire changed
+    int32_t assumed;     // of model->assumption: how many the file itself came with (images)
 } deft_loaded;
 /* Errors name the file. On failure *out is empty. */
 deft_status deft_load(const char *path, const deft_load_options *opt, deft_loaded *out,
@@ -106,6 +108,7 @@ typedef struct deft_bench_row {
     double ns_min, ns_median;           // one step
     double read_ns_min, read_ns_median; // a plain loop over the same weight bytes, same rounds
     size_t weight_bytes;
+    int64_t macs;
     int32_t arena_bytes; // state and scratch
     int32_t rounds;      // done
 } deft_bench_row;

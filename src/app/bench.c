@@ -1,24 +1,17 @@
 /* bench.c - time of one control step, beside the time that a plain loop needs to read the same
  * weights. In interleaved rounds, so that a change of clock or a busy neighbour meets them all. */
-#include "deft/app.h"
-#include "image/image.h"
+#include "app/image_facts.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { MAX_MATRICES = 128, ROUNDS = 400, STEPS = 25, WARM_UP = 20 };
-
-typedef struct weights {
-    const uint8_t *at[MAX_MATRICES];
-    size_t bytes[MAX_MATRICES];
-    size_t count;
-} weights;
+enum { ROUNDS = 400, STEPS = 25, WARM_UP = 20 };
 
 typedef struct runner {
     deft_policy policy;
-    weights w;
+    image_facts facts;
     float *obs, *act;
     double *step_ns, *read_ns; // [rounds]
 } runner;
@@ -41,7 +34,7 @@ static int by_value(const void *a, const void *b)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 static uint32_t
-read_all(const weights *w)
+read_all(const image_facts *w)
 {
     typedef uint32_t v __attribute__((vector_size(64)));
     typedef uint32_t v_unaligned __attribute__((vector_size(64), aligned(4), may_alias));
@@ -59,46 +52,21 @@ read_all(const weights *w)
     return a[0] + a[5];
 }
 
-static void add_matrix(weights *w, const void *p, size_t bytes)
-{
-    if (!p || w->count == MAX_MATRICES) return;
-    w->at[w->count] = p;
-    w->bytes[w->count++] = bytes;
-}
-
-static void weights_of(const deft_image *im, weights *w)
-{
-    w->count = 0;
-    for (uint32_t k = 0; k < im->n_layer; k++) {
-        deft_image_layer l;
-        deft_image_layer_at(im->data, im->directory, k, &l);
-        const size_t gates = l.kind == DEFT_IMAGE_GRU    ? 3
-                             : l.kind == DEFT_IMAGE_LSTM ? 4
-                                                         : l.kind == DEFT_IMAGE_DENSE;
-        if (!gates) continue;
-        add_matrix(w, l.weight, 4 * gates * l.n_out * l.n_in);
-        add_matrix(w, l.weight_h, 4 * gates * l.n_out * l.n_out);
-    }
-}
-
 static deft_status prepare(const deft_loaded *l, const deft_bench_config *cfg, int32_t rounds,
                            runner *r, deft_error *err)
 {
-    deft_image im;
     if (!l->image.size) {
         return deft_fail(err, DEFT_E_UNSUPPORTED, "%s: there is no image to run: %s", l->path,
                          l->reason);
     }
     const int32_t size = deft_policy_size(l->image.data, l->image.size);
-    if (size < 0 || deft_image_open(&im, l->image.data, l->image.size) != DEFT_OK) {
-        return deft_fail(err, DEFT_E_FORMAT, "the image is not valid");
-    }
-    weights_of(&im, &r->w);
+    deft_status s = image_facts_of(l->image, &r->facts, err);
+    if (s != DEFT_OK || size < 0) return s != DEFT_OK ? s : (deft_status)size;
     const deft_policy_config p = {l->image.data, l->image.size,
                                   deft_arena_alloc(l->arena, (size_t)size), (size_t)size,
                                   cfg->kernels ? cfg->kernels : deft_kernels_best()};
-    r->obs = DEFT_NEW_ARRAY(l->arena, float, im.n_obs);
-    r->act = DEFT_NEW_ARRAY(l->arena, float, im.n_act);
+    r->obs = DEFT_NEW_ARRAY(l->arena, float, r->facts.n_obs);
+    r->act = DEFT_NEW_ARRAY(l->arena, float, r->facts.n_act);
     r->step_ns = DEFT_NEW_ARRAY(l->arena, double, rounds);
     r->read_ns = DEFT_NEW_ARRAY(l->arena, double, rounds);
     if (!p.arena || !r->obs || !r->act || !r->step_ns || !r->read_ns) {
@@ -106,8 +74,8 @@ static deft_status prepare(const deft_loaded *l, const deft_bench_config *cfg, i
     }
     deft_rng rng;
     deft_rng_seed(&rng, 1);
-    for (uint16_t k = 0; k < im.n_obs; k++) r->obs[k] = (float)deft_rng_uniform(&rng, -1, 1);
-    const deft_status s = deft_policy_init(&r->policy, &p);
+    for (int32_t k = 0; k < r->facts.n_obs; k++) r->obs[k] = (float)deft_rng_uniform(&rng, -1, 1);
+    s = deft_policy_init(&r->policy, &p);
     return s == DEFT_OK ? s : deft_fail(err, s, "the image cannot be run: %s", deft_status_str(s));
 }
 
@@ -115,7 +83,7 @@ static void measure_round(runner *r, int32_t steps, int32_t round)
 {
     volatile uint32_t sink = 0;
     double start = now_ns();
-    for (int32_t s = 0; s < steps; s++) sink = sink + read_all(&r->w);
+    for (int32_t s = 0; s < steps; s++) sink = sink + read_all(&r->facts);
     r->read_ns[round] = (now_ns() - start) / steps;
     start = now_ns();
     for (int32_t s = 0; s < steps; s++) (void)deft_policy_step(&r->policy, r->obs, NULL, r->act);
@@ -132,8 +100,9 @@ static void summarise(const deft_loaded *l, const runner *r, int32_t rounds, def
                             .read_ns_min = r->read_ns[0],
                             .read_ns_median = r->read_ns[rounds / 2],
                             .arena_bytes = deft_policy_size(l->image.data, l->image.size),
+                            .macs = r->facts.macs,
                             .rounds = rounds};
-    for (size_t k = 0; k < r->w.count; k++) row->weight_bytes += r->w.bytes[k];
+    for (size_t k = 0; k < r->facts.count; k++) row->weight_bytes += r->facts.bytes[k];
 }
 
 /* The last core this thread may run on: the first one serves most interrupts. */

@@ -108,8 +108,8 @@ static deft_status step_both(deft_model_eval *const eval[2], const deft_loaded *
 deft_status deft_compare_layers(const deft_loaded *a, const deft_loaded *b, const deft_recording *r,
                                 bool feed_recorded, deft_difference *out, deft_error *err)
 {
-    if (!a->model || !b->model) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "layers of a graph of integers are not known");
+    if (!a->model || !b->model || a->integer || b->integer) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "one of the two computes with integers");
     }
     deft_status s = same_layers(a->model, b->model, err);
     if (s == DEFT_OK && r->n_obs != a->model->contract.n_obs) {

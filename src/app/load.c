@@ -1,5 +1,5 @@
 /* load.c - a policy from a file of any kind: read, understood, verified, fitted, made an image. */
-#include "deft/app.h"
+#include "app/image_facts.h"
 
 #include <limits.h>
 #include <math.h>
@@ -35,6 +35,16 @@ static bool is_integer_graph(const deft_graph *g)
     return false;
 }
 
+/* There is no model, and that is no error: err becomes the reason. */
+static deft_status give_reason(deft_loaded *l, const char *otherwise, deft_error *err)
+{
+    const char *const reason = deft_arena_strndup(l->arena, err ? err->text : "", SIZE_MAX);
+    if (err) *err = (deft_error){DEFT_OK, ""};
+    l->model = NULL;
+    l->reason = reason && *reason ? reason : otherwise;
+    return DEFT_OK;
+}
+
 static deft_status load_onnx(deft_bytes bytes, const deft_load_options *opt, deft_loaded *l,
                              deft_error *err)
 {
@@ -45,11 +55,7 @@ static deft_status load_onnx(deft_bytes bytes, const deft_load_options *opt, def
     s = deft_understand(l->graph, &understand, &l->model, err);
     if (s == DEFT_E_UNSUPPORTED && is_integer_graph(l->graph)) {
         // integer arithmetic of somebody else's: the evaluator defines and runs it
-        const char *const reason = deft_arena_strndup(l->arena, err ? err->text : "", SIZE_MAX);
-        if (err) *err = (deft_error){DEFT_OK, ""};
-        l->model = NULL;
-        l->reason = reason && *reason ? reason : "it computes with integers";
-        return DEFT_OK;
+        return give_reason(l, "it computes with integers", err);
     }
     if (s != DEFT_OK) return s;
     s = deft_verify(l->graph, l->model, VERIFY_STEPS, verify_tolerance, VERIFY_SEED, &l->verified,
@@ -150,6 +156,16 @@ static deft_status selftest(const deft_loaded *l, deft_error *err)
                : deft_fail(err, s, "the image fails its own self-test: %s", deft_status_str(s));
 }
 
+static deft_status describe_image(deft_loaded *l, deft_error *err)
+{
+    image_facts facts;
+    const deft_status s = image_facts_of(l->image, &facts, err);
+    if (s != DEFT_OK) return s;
+    l->integer = facts.integer;
+    l->numbers = image_facts_numbers(&facts, l->arena);
+    return l->numbers ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory");
+}
+
 static deft_status load_image(deft_bytes bytes, deft_loaded *l, deft_error *err)
 {
     uint8_t *p = deft_arena_alloc(l->arena, bytes.size + CACHE_LINE);
@@ -157,9 +173,14 @@ static deft_status load_image(deft_bytes bytes, deft_loaded *l, deft_error *err)
     p += -(uintptr_t)p % CACHE_LINE;
     memcpy(p, bytes.data, bytes.size);
     l->image = (deft_bytes){p, bytes.size};
-    const deft_status s = deft_image_read(l->image, l->path, l->arena, &l->model, err);
+    deft_status s = describe_image(l, err);
     if (s != DEFT_OK) return s;
-    l->assumed = l->model->n_assumption;
+    s = deft_image_read(l->image, l->path, l->arena, &l->model, err);
+    if (s == DEFT_E_UNSUPPORTED && l->integer) { // it runs all the same
+        s = give_reason(l, "it computes with integers", err);
+    }
+    if (s != DEFT_OK) return s;
+    if (l->model) l->assumed = l->model->n_assumption;
     return selftest(l, err);
 }
 
@@ -239,6 +260,11 @@ static deft_status fit(deft_loaded *l, const deft_load_options *opt, bool *chang
 static deft_status make_image(deft_loaded *l, deft_error *err)
 {
     deft_bytes image;
+    if (l->integer) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED,
+                         "the policy of an integer image cannot be changed: give the options when "
+                         "it is quantized");
+    }
     deft_status s = deft_image_write(l->model, l->arena, &image, err);
     if (s != DEFT_OK) return s;
     uint8_t *p = deft_arena_alloc(l->arena, image.size + CACHE_LINE);
@@ -246,7 +272,7 @@ static deft_status make_image(deft_loaded *l, deft_error *err)
     p += -(uintptr_t)p % CACHE_LINE;
     memcpy(p, image.data, image.size);
     l->image = (deft_bytes){p, image.size};
-    return DEFT_OK;
+    return describe_image(l, err);
 }
 
 /* Options that this kind of file has no use for are misunderstandings: say so. */
@@ -303,7 +329,7 @@ deft_status deft_load(const char *path, const deft_load_options *opt, deft_loade
                       deft_error *err)
 {
     static const deft_load_options none;
-    *out = (deft_loaded){.path = path, .reason = "", .verified = NAN};
+    *out = (deft_loaded){.path = path, .reason = "", .numbers = "", .verified = NAN};
     out->arena = deft_arena_create(memory_limit);
     deft_status s = out->arena ? load(opt ? opt : &none, out, err)
                                : deft_fail(err, DEFT_E_SPACE, "out of memory");
@@ -316,12 +342,12 @@ deft_status deft_load(const char *path, const deft_load_options *opt, deft_loade
 void deft_loaded_free(deft_loaded *l)
 {
     deft_arena_destroy(l->arena);
-    *l = (deft_loaded){.path = "", .reason = "", .verified = NAN};
+    *l = (deft_loaded){.path = "", .reason = "", .numbers = "", .verified = NAN};
 }
 
 deft_status deft_loaded_controller(const deft_loaded *l, const deft_kernels *kernels,
                                    deft_controller **out, deft_error *err)
 {
-    return l->model ? deft_controller_from_image(l->image, kernels, out, err)
-                    : deft_controller_from_graph(l->graph, out, err);
+    return l->image.size ? deft_controller_from_image(l->image, kernels, out, err)
+                         : deft_controller_from_graph(l->graph, out, err);
 }

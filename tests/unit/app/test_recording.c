@@ -1,7 +1,6 @@
-/* test_recording.c - recordings, differences, replays, scenes. */
+/* test_recording.c - recordings, differences, scenes. */
 #include "check.h"
 #include "deft/app.h"
-#include "unit/emit/random_model.h"
 
 #include <math.h>
 #include <string.h>
@@ -81,46 +80,12 @@ static void test_scene(deft_arena *a)
     CHECK(strstr(err.text, "atlantis"), "%s", err.text);
 }
 
-/* Images of random policies: loaded, they do what they did, and layers compare equal. */
-static void test_load(deft_arena *a)
-{
-    deft_rng rng;
-    deft_rng_seed(&rng, 3);
-    deft_error err = {DEFT_OK, ""};
-    for (int k = 0; k < 8; k++) {
-        deft_bytes image;
-        CHECK_OK(deft_image_write(random_model(&rng, a, 2 + k, 12), a, &image, &err), err);
-        const char *const path = write_text("policy.deft", "", a);
-        CHECK_OK(deft_file_write(path, image.data, image.size, &err), err);
-        deft_loaded x = {.path = ""}, y = {.path = ""};
-        CHECK_OK(deft_load(path, NULL, &x, &err), err);
-        CHECK_OK(deft_load(path, NULL, &y, &err), err);
-        CHECK(x.image.size == image.size && memcmp(x.image.data, image.data, image.size) == 0,
-              "the image changed");
-        CHECK((uintptr_t)x.image.data % 64 == 0, "not on a cache line");
-        const int32_t n_obs = x.model->contract.n_obs;
-        float *const obs = DEFT_NEW_ARRAY(a, float, 5 * (size_t)n_obs);
-        for (int32_t i = 0; i < 5 * n_obs; i++) obs[i] = (float)deft_rng_normal(&rng);
-        const deft_recording r = {.source = "test", .n_row = 5, .n_obs = n_obs, .obs = obs};
-        deft_difference *const d = DEFT_NEW_ARRAY(a, deft_difference, x.model->n_layer + 1);
-        CHECK_OK(deft_compare_layers(&x, &y, &r, false, d, &err), err);
-        for (int32_t i = 0; i < x.model->n_layer; i++)
-            CHECK(d[i].max_abs == 0 && d[i].n == 5 * (int64_t)x.model->layer[i].n_out, "layer %d",
-                  i);
-        deft_loaded_free(&y);
-        deft_loaded_free(&x);
-        deft_loaded_free(&x); // twice is fine
-        (void)unlink(path);
-    }
-}
-
 int main(void)
 {
     deft_arena *const a = deft_arena_create(0);
     test_columns(a);
     test_difference();
     test_scene(a);
-    test_load(a);
     deft_arena_destroy(a);
     return check_report();
 }

@@ -1,0 +1,25 @@
+/* image_facts.h - what an image holds, float32 or integer, for loading and for measuring. */
+#ifndef DEFT_APP_IMAGE_FACTS_H
+#define DEFT_APP_IMAGE_FACTS_H
+
+#include "deft/app.h"
+
+enum { IMAGE_MAX_MATRICES = 256 };
+
+/* The matrices of an image, as they lie in it; more than there is room for are left out. */
+typedef struct image_facts {
+    int32_t n_obs, n_act;
+    bool integer;
+    int64_t macs;     // of the matrices
+    uint32_t formats; // bit k: matrices of deft_number k
+    size_t count;     // of spans
+    const uint8_t *at[IMAGE_MAX_MATRICES];
+    size_t bytes[IMAGE_MAX_MATRICES];
+} image_facts;
+
+/* DEFT_E_FORMAT and the like where the image is not valid. */
+deft_status image_facts_of(deft_bytes image, image_facts *out, deft_error *err);
+/* "float32", "int8", "int4, int8", ... in the arena; NULL if memory ran out. */
+const char *image_facts_numbers(const image_facts *f, deft_arena *a);
+
+#endif
