@@ -53,11 +53,14 @@ int cli_load(const cli_command *c, const char *path, const deft_load_options *op
     deft_error err = {DEFT_OK, ""};
     if (deft_load(path, opt, out, &err) != DEFT_OK) return cli_fail(c, &err);
     cli_note_assumptions(c, out);
-    if (!out->image.size) {
-        cli_note(c, "%s: the reference evaluator runs this graph, slowly: %s",
-                 cli_basename(path, out->arena), out->reason);
-    }
     return CLI_OK;
+}
+
+void cli_note_evaluator(const cli_command *c, const deft_loaded *l)
+{
+    if (l->image.size) return;
+    cli_note(c, "%s: run by the reference evaluator, slowly: %s", cli_basename(l->path, l->arena),
+             cli_escaped(l->reason, l->arena));
 }
 
 #define EPISODES(field) offsetof(cli_episodes, field)

@@ -14,6 +14,9 @@ int cli_load(const cli_command *c, const char *path, const deft_load_options *op
 /* What had to be assumed, one note each. */
 void cli_note_assumptions(const cli_command *c, const deft_loaded *l);
 
+/* That a graph of integers is slow, and why it has no layers. */
+void cli_note_evaluator(const cli_command *c, const deft_loaded *l);
+
 /* Which episodes to run, and where. Zero: the defaults. */
 typedef struct cli_episodes {
     const char *env, *scene, *reward, *log;

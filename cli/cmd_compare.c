@@ -364,6 +364,8 @@ static int compare(comparison *c, args *a, char **path)
     if (status == CLI_OK) status = cli_load(&cmd_compare, path[0], &a->load, &c->la);
     if (status == CLI_OK && c->two) status = cli_load(&cmd_compare, path[1], &a->load, &c->lb);
     if (status != CLI_OK) return status;
+    cli_note_evaluator(&cmd_compare, &c->la);
+    if (c->two) cli_note_evaluator(&cmd_compare, &c->lb);
     c->name_a = cli_escaped(path[0], c->arena);
     c->name_b = cli_escaped(c->two ? path[1] : a->recorded.obs, c->arena);
     if (c->env) {

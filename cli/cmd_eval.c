@@ -57,6 +57,7 @@ static int evaluate(evaluation *e, const char *path)
     deft_error err = {DEFT_OK, ""};
     int status = cli_load(&cmd_eval, path, &e->a->load, &l);
     if (status != CLI_OK) return status;
+    cli_note_evaluator(&cmd_eval, &l);
     if (deft_loaded_controller(&l, NULL, &c, &err) != DEFT_OK ||
         deft_controller_bind(c, deft_env_get_spec(e->env), &err) != DEFT_OK) {
         (void)deft_error_prefix(&err, "%s", cli_escaped(path, l.arena));

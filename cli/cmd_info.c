@@ -270,6 +270,17 @@ static void json_model(json_t *j, const deft_loaded *l)
     (void)json_object_set_new(j, "recurrent", recurrent);
 }
 
+/* What can be said of a policy that only runs. */
+static void json_unknown(json_t *j, const deft_loaded *l)
+{
+    deft_controller *c = NULL;
+    (void)json_object_set_new(j, "reason", cli_json_string(l->reason));
+    if (deft_loaded_controller(l, NULL, &c, NULL) != DEFT_OK) return;
+    (void)json_object_set_new(j, "observations", json_integer(deft_controller_n_obs(c)));
+    (void)json_object_set_new(j, "actions", json_integer(deft_controller_n_act(c)));
+    deft_controller_destroy(c);
+}
+
 static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
 {
     json_t *const j = json_pack("{s:o, s:s, s:s, s:I, s:o, s:b}", "file", cli_json_string(l->path),
@@ -282,7 +293,11 @@ static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
                                     json_pack("{s:o, s:o}", "code", cli_json_string(w[k].code),
                                               "text", cli_json_string(w[k].text)));
     }
-    if (l->model) json_model(j, l);
+    if (l->model) {
+        json_model(j, l);
+    } else {
+        json_unknown(j, l);
+    }
     (void)json_object_set_new(j, "warnings", warnings);
     return cli_json_print(&cmd_info, j);
 }

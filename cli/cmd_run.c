@@ -81,6 +81,7 @@ static int write_csv(const char *path, const trace *t, int layer)
 static int replay(const args *a, const deft_loaded *l, const deft_recording *r, deft_controller *c)
 {
     deft_error err = {DEFT_OK, ""};
+    cli_note_evaluator(&cmd_run, l);
     trace t = {.n_row = r->n_row, .n_act = deft_controller_n_act(c)};
     if (a->hidden && !deft_controller_hidden(c, &t.n_hidden)) {
         return cli_fail_text(&cmd_run, "%s: --hidden: the policy has no recurrent layer",

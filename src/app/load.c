@@ -114,6 +114,9 @@ static deft_status verify_against(deft_loaded *l, const deft_load_options *opt, 
         s = deft_model_eval_create(a, &x, err);
         if (s == DEFT_OK) s = deft_model_eval_create(b, &y, err);
         if (s == DEFT_OK) s = run_both(x, y, a, &l->verified, err);
+        if (s == DEFT_E_MISMATCH && deft_model_wiring(b) == DEFT_WIRING_DELAYED) {
+            (void)deft_error_prefix(err, "the graph's wiring is delayed (--rewire cascade)");
+        }
         deft_model_eval_destroy(x);
         deft_model_eval_destroy(y);
     }

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A recording is like an environment that gives its rows: the same rules say what fits, and when
@@ -22,9 +23,21 @@ static deft_status bind_recording(deft_controller *c, const deft_recording *r, b
                          (int)n_act, name, (int)r->n_act);
     }
     if (deft_controller_n_obs(c) == r->n_obs) return DEFT_OK;
-    const deft_env_spec spec = {
-        .name = name, .n_obs = r->n_obs, .n_act = n_act, .previous_action_first = true};
-    return deft_controller_bind(c, &spec, err);
+    float *const limits = calloc((size_t)n_act, 2 * sizeof *limits);
+    if (!limits) return deft_fail(err, DEFT_E_SPACE, "no memory");
+    for (int32_t k = 0; k < n_act; k++) { // a recording knows none: actions go back as they are
+        limits[k] = -1;
+        limits[n_act + k] = 1;
+    }
+    const deft_env_spec spec = {.name = name,
+                                .n_obs = r->n_obs,
+                                .n_act = n_act,
+                                .act_lo = limits,
+                                .act_hi = limits + n_act,
+                                .previous_action_first = true};
+    const deft_status s = deft_controller_bind(c, &spec, err);
+    free(limits);
+    return s;
 }
 
 deft_status deft_replay(deft_controller *c, const deft_recording *r, bool feed_recorded, float *act,

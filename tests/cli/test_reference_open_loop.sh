@@ -54,11 +54,13 @@ for onnx in "$ref"/models/onnx/with_gru_act_net_QuaidSIM-v4_*.onnx; do
 done
 
 # a graph of integers is run by the evaluator, and is not far off
-for onnx in "$ref"/models/onnx-quant/act_net_QuaidSIM-v4_*_qd.onnx; do
+for onnx in "$ref"/models/onnx-quant/*act_net_QuaidSIM-v4_*_qd.onnx; do
     name=${onnx#*v4_}
     expect 0 info "$onnx"
     prints '^not understood'
     expect 0 compare "$onnx" --obs "$ref/golden/${name%%_*}.csv" --feed recorded --json
-    json '0 < j["actions"]["mean_abs"] < 0.2'
+    json '0 < j["actions"]["mean_abs"] < 0.3'
+    expect 0 info "$onnx" --json
+    json 'j["observations"] in (17, 25) and j["actions"] == 8 and not j["understood"]'
     expect 1 convert "$onnx" -o "$dir/no.deft"
 done
