@@ -57,7 +57,7 @@ static block *add_block(deft_arena *a, size_t size)
 
 void *deft_arena_alloc(deft_arena *a, size_t size)
 {
-    if (size > SIZE_MAX - 2 * ALIGN) return NULL;
+    if (size > SIZE_MAX - (size_t)2 * ALIGN) return NULL;
     const size_t need = size ? (size + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
     if (a->limit && need > a->limit - a->handed_out) return NULL;
     block *b = a->first;

@@ -57,7 +57,7 @@ const char *deft_escape(char *buf, size_t n, const char *s, size_t n_max)
             memcpy(out, p + i, len);
         } else if (p[i] == '"' || p[i] == '\\' || p[i] == '\n' || p[i] == '\t' || p[i] == '\r') {
             out[0] = '\\';
-            out[1] = p[i] == '\n' ? 'n' : p[i] == '\t' ? 't' : p[i] == '\r' ? 'r' : (char)p[i];
+            out[1] = (char)(p[i] == '\n' ? 'n' : p[i] == '\t' ? 't' : p[i] == '\r' ? 'r' : p[i]);
             m = 2;
         } else {
             out[0] = '\\';

@@ -6,7 +6,7 @@
 
 typedef struct rnn {
     const float *w, *r, *b,
-        *p; // of one direction: [G*H][I], [G*H][H], [2*G*H] or NULL, [3*H] or NULL
+        *p; // of one direction: [G*n_h][I], [G*n_h][n_h], [2*G*n_h] or NULL, [3*n_h] or NULL
     int64_t seq, batch, input, hidden, gates;
     bool reset_after;
     float clip;
@@ -49,37 +49,37 @@ static float rec_part(const rnn *n, int64_t g, int64_t j, const float *h)
            (n->b ? n->b[n->gates * n->hidden + row] : 0);
 }
 
-/* Gates z, r, h. work [3][H] */
+/* Gates z, r, h. work [3][n_h] */
 static void gru_cell(const rnn *n, const float *x, float *h, float *work)
 {
-    const int64_t H = n->hidden;
-    float *z = work, *r = work + H, *rh = work + 2 * H;
-    for (int64_t j = 0; j < H; j++) {
+    const int64_t n_h = n->hidden;
+    float *z = work, *r = work + n_h, *rh = work + 2 * n_h;
+    for (int64_t j = 0; j < n_h; j++) {
         z[j] = sigmoid_f(clipped(n, in_part(n, 0, j, x) + rec_part(n, 0, j, h)));
         r[j] = sigmoid_f(clipped(n, in_part(n, 1, j, x) + rec_part(n, 1, j, h)));
     }
-    for (int64_t j = 0; j < H; j++) rh[j] = r[j] * h[j];
-    for (int64_t j = 0; j < H; j++) {
+    for (int64_t j = 0; j < n_h; j++) rh[j] = r[j] * h[j];
+    for (int64_t j = 0; j < n_h; j++) {
         const float rec = n->reset_after ? r[j] * rec_part(n, 2, j, h) : rec_part(n, 2, j, rh);
         r[j] = tanh_f(clipped(n, in_part(n, 2, j, x) + rec)); // gate r_j is no longer needed
     }
-    for (int64_t j = 0; j < H; j++) h[j] = (1.0f - z[j]) * r[j] + z[j] * h[j];
+    for (int64_t j = 0; j < n_h; j++) h[j] = (1.0f - z[j]) * r[j] + z[j] * h[j];
 }
 
-/* Gates i, o, f, c; peepholes i, o, f. work [4][H] */
+/* Gates i, o, f, c; peepholes i, o, f. work [4][n_h] */
 static void lstm_cell(const rnn *n, const float *x, float *h, float *c, float *work)
 {
-    const int64_t H = n->hidden;
+    const int64_t n_h = n->hidden;
     for (int64_t g = 0; g < 4; g++)
-        for (int64_t j = 0; j < H; j++)
-            work[g * H + j] = in_part(n, g, j, x) + rec_part(n, g, j, h);
-    for (int64_t j = 0; j < H; j++) {
-        const float pi = n->p ? n->p[j] * c[j] : 0, pf = n->p ? n->p[2 * H + j] * c[j] : 0;
+        for (int64_t j = 0; j < n_h; j++)
+            work[g * n_h + j] = in_part(n, g, j, x) + rec_part(n, g, j, h);
+    for (int64_t j = 0; j < n_h; j++) {
+        const float pi = n->p ? n->p[j] * c[j] : 0, pf = n->p ? n->p[2 * n_h + j] * c[j] : 0;
         const float i = sigmoid_f(clipped(n, work[j] + pi));
-        const float f = sigmoid_f(clipped(n, work[2 * H + j] + pf));
-        c[j] = f * c[j] + i * tanh_f(clipped(n, work[3 * H + j]));
-        const float po = n->p ? n->p[H + j] * c[j] : 0;
-        h[j] = sigmoid_f(clipped(n, work[H + j] + po)) * tanh_f(c[j]);
+        const float f = sigmoid_f(clipped(n, work[2 * n_h + j] + pf));
+        c[j] = f * c[j] + i * tanh_f(clipped(n, work[3 * n_h + j]));
+        const float po = n->p ? n->p[n_h + j] * c[j] : 0;
+        h[j] = sigmoid_f(clipped(n, work[n_h + j] + po)) * tanh_f(c[j]);
     }
 }
 
@@ -185,12 +185,12 @@ static deft_status recurrent_outputs(op_ctx *c, const recurrent *q)
 static void recurrent_lane(op_ctx *c, const recurrent *q, int64_t dir, int64_t b, float *state)
 {
     const rnn *n = &q->n;
-    const int64_t H = n->hidden;
-    float *h = state, *cell = state + H, *work = state + 2 * H;
-    const int64_t at = (q->batch_first ? b * q->dirs + dir : dir * n->batch + b) * H;
-    memset(state, 0, (size_t)(6 * H) * sizeof *state);
-    if (q->h0) memcpy(h, (const float *)q->h0->data + at, (size_t)H * sizeof *h);
-    if (q->c0) memcpy(cell, (const float *)q->c0->data + at, (size_t)H * sizeof *h);
+    const int64_t n_h = n->hidden;
+    float *h = state, *cell = state + n_h, *work = state + 2 * n_h;
+    const int64_t at = (q->batch_first ? b * q->dirs + dir : dir * n->batch + b) * n_h;
+    memset(state, 0, (size_t)(6 * n_h) * sizeof *state);
+    if (q->h0) memcpy(h, (const float *)q->h0->data + at, (size_t)n_h * sizeof *h);
+    if (q->c0) memcpy(cell, (const float *)q->c0->data + at, (size_t)n_h * sizeof *h);
     int64_t len = q->lens ? op_get_i64(q->lens, b) : n->seq;
     len = len < 0 ? 0 : len > n->seq ? n->seq : len;
     const bool backward = q->reverse || dir == 1;
@@ -207,12 +207,12 @@ static void recurrent_lane(op_ctx *c, const recurrent *q, int64_t dir, int64_t b
         if (c->node->out[0] == -1) continue;
         const int64_t to =
             q->batch_first ? (b * n->seq + t) * q->dirs + dir : (t * q->dirs + dir) * n->batch + b;
-        memcpy((float *)c->out[0].data + to * H, h, (size_t)H * sizeof *h);
+        memcpy((float *)c->out[0].data + to * n_h, h, (size_t)n_h * sizeof *h);
     }
     if (c->node->n_out > 1 && c->node->out[1] != -1)
-        memcpy((float *)c->out[1].data + at, h, (size_t)H * sizeof *h);
+        memcpy((float *)c->out[1].data + at, h, (size_t)n_h * sizeof *h);
     if (q->lstm && c->node->n_out > 2 && c->node->out[2] != -1)
-        memcpy((float *)c->out[2].data + at, cell, (size_t)H * sizeof *h);
+        memcpy((float *)c->out[2].data + at, cell, (size_t)n_h * sizeof *h);
 }
 
 static deft_status run_recurrent(op_ctx *c)

@@ -120,6 +120,7 @@ static deft_status run_transpose(op_ctx *c)
     for (int64_t k = 0; s == DEFT_OK && k < x->count; k++) {
         int64_t rest = k, from = 0;
         for (int32_t i = x->rank - 1; i >= 0; i--) {
+            // no dim is 0 where there are elements; NOLINTNEXTLINE(clang-analyzer-core.*)
             from += rest % dim[i] * stride[i];
             rest /= dim[i];
         }
@@ -230,6 +231,7 @@ static deft_status run_tile(op_ctx *c)
     for (int64_t k = 0; s == DEFT_OK && k < c->out[0].count; k++) {
         int64_t rest = k, from = 0, stride = 1;
         for (int32_t i = n - 1; i >= 0; i--) {
+            // no dim is 0 where there are elements; NOLINTNEXTLINE(clang-analyzer-core.*)
             from += rest % dim[i] % x->dim[i] * stride;
             rest /= dim[i];
             stride *= x->dim[i];

@@ -66,12 +66,17 @@ SIMD_INLINE vf exp_in_range(vf in)
     return y * (vf)((vu)(k1 + 127) << 23) * (vf)((vu)(k2 + 127) << 23);
 }
 
+SIMD_INLINE vi is_nan(vf x)
+{
+    return x != x; // NOLINT(misc-redundant-expression)
+}
+
 SIMD_INLINE vf exp_f32(vf x)
 {
     const vi above = x > -104.0f, overflow = x > 88.722839f;
     const vf y = exp_in_range(choose(above & ~overflow, x, splat(0)));
     const vf result = choose(overflow, splat(__builtin_inff()), choose(above, y, splat(0)));
-    return choose(x != x, x, result);
+    return choose(is_nan(x), x, result);
 }
 
 SIMD_INLINE vf expm1_f32(vf x)
@@ -92,7 +97,7 @@ SIMD_INLINE vf tanh_f32(vf x)
     const vf e = exp_in_range(choose(a <= 9.2f, a + a, splat(0)));
     const vf y = choose(flat, splat(1.0f), 1.0f - 2.0f / (e + 1.0f));
     const vf big = choose(x < 0.0f, -y, y);
-    return choose(a < 0.625f, small, choose(x != x, x, big));
+    return choose(a < 0.625f, small, choose(is_nan(x), x, big));
 }
 
 SIMD_INLINE vf sigmoid_f32(vf x)
@@ -103,7 +108,7 @@ SIMD_INLINE vf sigmoid_f32(vf x)
     const vi positive = x >= 0.0f;
     const vf y = choose(positive, splat(1.0f), e) / d, lost = e - (d - 1.0f);
     const vf result = choose(positive, y, y - y * (1.0f - y) * lost);
-    return choose(x != x, x, result);
+    return choose(is_nan(x), x, result);
 }
 
 SIMD_INLINE vf activate(deft_activation a, vf x)

@@ -153,7 +153,7 @@ void deft_net_backward(const deft_train_ops *o, const deft_net *n, const float *
         if (n->layer_norm) {
             const int norm_at = deft_net_offset(n, l) - 2 * in; // gamma, beta end the layer below
             o->vec->norm_backward(below, t->n[l - 1], t->r[l - 1], param + norm_at,
-                                  g->param ? g->param + norm_at : NULL, t->rows, in);
+                                  g->param ? g->param + norm_at : NULL, (const int[]){t->rows, in});
         }
         if (t->mask[l - 1]) o->vec->multiply(below, t->mask[l - 1], t->rows * in);
         d = below;

@@ -35,9 +35,10 @@ typedef struct deft_vec {
     /* LayerNorm: x[rows][n] becomes (x - mean) / sqrt(var + 1e-5), r[rows] the reciprocal root,
      * y = x gamma + beta */
     void (*norm)(float *x, float *r, float *y, const float *gain_shift, int rows, int n);
-    /* d[rows][n] by y -> d by the input; grad[2 n] += by gamma, beta (NULL: not wanted) */
+    /* d[rows][n] by y -> d by the input, shape {rows, n}; grad[2 n] += by gamma, beta (NULL: not
+     * wanted) */
     void (*norm_backward)(float *d, const float *x, const float *r, const float *gain, float *grad,
-                          int rows, int n);
+                          const int shape[2]);
     void (*multiply)(float *x, const float *y, int n);
 } deft_vec;
 

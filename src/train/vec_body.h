@@ -102,8 +102,9 @@ static void norm(float *restrict x, float *restrict r, float *restrict y,
 }
 
 static void norm_backward(float *restrict d, const float *restrict x, const float *restrict r,
-                          const float *restrict gain, float *restrict grad, int rows, int n)
+                          const float *restrict gain, float *restrict grad, const int shape[2])
 {
+    const int rows = shape[0], n = shape[1];
     for (int row = 0; row < rows; row++, d += n, x += n) {
         if (grad) {
             for (int i = 0; i < n; i++) {

@@ -116,7 +116,7 @@ static void everything(const deft_vec *v, float *out)
     v->polyak(d, x, 0.005f, R * N);
     float r[R];
     v->norm(x, r, x + 4 * R * N, x + 5 * R * N, R, N);
-    v->norm_backward(d, x, r, x + 5 * R * N, x + 6 * R * N, R, N);
+    v->norm_backward(d, x, r, x + 5 * R * N, x + 6 * R * N, (const int[]){R, N});
     v->multiply(y, d, N);
     memcpy(out, x, 8 * R * N * sizeof *x);
     free(x);
