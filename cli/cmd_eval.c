@@ -60,8 +60,10 @@ static int evaluate(evaluation *e, const char *path)
     cli_note_evaluator(&cmd_eval, &l);
     if (deft_loaded_controller(&l, NULL, &c, &err) != DEFT_OK ||
         deft_controller_bind(c, deft_env_get_spec(e->env), &err) != DEFT_OK) {
-        (void)deft_error_prefix(&err, "%s", cli_escaped(path, l.arena));
-        status = cli_fail(&cmd_eval, &err);
+        status = cli_fail_text(&cmd_eval, "%s: %s%s", cli_escaped(path, l.arena), err.text,
+                               err.status == DEFT_E_MISMATCH && !e->a->episodes.env
+                                   ? " (--env chooses another environment)"
+                                   : "");
     }
     if (status == CLI_OK) {
         deft_rollout_config cfg = cli_rollout_config(&e->a->episodes);
@@ -100,6 +102,13 @@ static double mean_inference_us(const deft_rollout_result *r)
     return r->n_episode ? sum / r->n_episode : (double)NAN;
 }
 
+/* NAN stands for what an environment does not have. */
+static const char *number(const evaluation *e, double x, int digits)
+{
+    const char *const text = isnan(x) ? "-" : deft_arena_printf(e->arena, "%.*f", digits, x);
+    return text ? text : "";
+}
+
 static void print_episodes(const evaluation *e)
 {
     static const char *const head[] = {"policy",      "episode",     "reward",
@@ -110,9 +119,10 @@ static void print_episodes(const evaluation *e)
     for (int p = 0; p < e->done; p++) {
         for (int32_t k = 0; k < e->result[p].n_episode; k++) {
             const deft_episode *const x = &e->result[p].episode[k];
-            cli_table_row(&t, "%s\t%d\t%.2f\t%.1f\t%.3f\t%.2f\t%.2f\t%d\t%s",
-                          cli_basename(e->path[p], e->arena), (int)k, x->reward, x->distance_cm,
-                          x->heading_error_rad, x->torque, x->current_a, (int)x->steps,
+            cli_table_row(&t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s",
+                          cli_basename(e->path[p], e->arena), (int)k, number(e, x->reward, 2),
+                          number(e, x->distance_cm, 1), number(e, x->heading_error_rad, 3),
+                          number(e, x->torque, 2), number(e, x->current_a, 2), (int)x->steps,
                           x->terminated ? "terminated" : "time");
         }
     }

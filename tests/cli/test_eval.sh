@@ -43,6 +43,8 @@ fi
 # what does not fit says so
 expect 1 eval "$policies/aug_stack.onnx" --env pendulum
 says 'aug_stack.onnx.*4 actions.*pendulum'
+expect 0 eval "$td3" --env pendulum -n 2 --per-episode
+prints '^td3.onnx  *1  *-[0-9.]*  *-  '
 expect 1 eval "$td3" --env quaid --scene "$dir/missing.xml"
 says 'missing.xml'
 expect 1 eval "$td3" --env quaid --scene mars
