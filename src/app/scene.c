@@ -9,6 +9,9 @@
 #ifndef DEFT_MODELS_DIR
 #define DEFT_MODELS_DIR "models"
 #endif
+#ifndef DEFT_INSTALLED_MODELS_DIR
+#define DEFT_INSTALLED_MODELS_DIR "/usr/local/share/deft/models"
+#endif
 
 static const char *existing(deft_arena *a, const char *dir, const char *name)
 {
@@ -16,13 +19,15 @@ static const char *existing(deft_arena *a, const char *dir, const char *name)
     return path && access(path, R_OK) == 0 ? path : NULL;
 }
 
-/* The folder with our own robots: $DEFT_MODELS_DIR, where the program was built, here. */
+/* The folder with our own robots: $DEFT_MODELS_DIR, where the program was built, where it is
+ * installed, here. */
 static const char *shipped(deft_arena *a, const char *name)
 {
     const char *const file = deft_arena_printf(a, "quaid/%s.xml", name);
     if (!file) return NULL;
     const char *path = existing(a, getenv("DEFT_MODELS_DIR"), file);
     if (!path) path = existing(a, DEFT_MODELS_DIR, file);
+    if (!path) path = existing(a, DEFT_INSTALLED_MODELS_DIR, file);
     return path ? path : existing(a, "models", file);
 }
 
