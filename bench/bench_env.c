@@ -70,7 +70,9 @@ failed:
 
 int main(int argc, char **argv)
 {
-    static const char *const ours[] = {"models/quaid/flat.xml", "models/quaid/obstacle.xml"};
+    static const char *const ours[] = {"models/quaid/flat.xml",     "models/quaid/obstacle.xml",
+                                       "models/quaid/ramp.xml",     "models/quaid/pivot.xml",
+                                       "models/quaid/soft_mat.xml", "models/quaid/rough.xml"};
     static char reference[512];
     static runner r[MOST];
     const char *const dir = getenv("DEFT_REFERENCE_DIR");

@@ -18,7 +18,9 @@ friction is at the hinge that turns as they do.
 """
 import math
 import os
+import struct
 import sys
+import zlib
 
 HEIGHT = 0.5     # of the trunk's frame above the world's origin, at reset
 GROUND = -0.5    # the floor
@@ -357,11 +359,15 @@ class Scene(Xml):
 
     def __init__(self):
         super().__init__()
-        self.grounds = []
+        self.grounds, self.assets = [], []
 
-    def ground(self, attributes):
-        self.grounds.append(f"ground{len(self.grounds)}")
-        self(f'<geom name="{self.grounds[-1]}" class="ground" {attributes}/>')
+    def ground(self, attributes, contact=""):
+        name = f"ground{len(self.grounds)}"
+        self.grounds.append((name, contact))
+        self(f'<geom name="{name}" class="ground" {attributes}/>')
+
+    def asset(self, text):
+        self.assets.append(text)
 
 
 def scene(folder, name, what, body):
@@ -385,23 +391,29 @@ def scene(folder, name, what, body):
     w.ground(f'type="plane" size="0 0 1" pos="0 0 {GROUND:g}" material="tiles" rgba="1 1 1 1"')
     body(w)
     w("</worldbody>")
+    if w.assets:
+        w("<asset>")
+        for text in w.assets:
+            w(text)
+        w("</asset>")
     # MuJoCo need not search for what might touch: nothing else does.
     w("<contact>")
     for solid in SOLIDS:
-        for ground in w.grounds:
-            w(f'<pair geom1="{solid}" geom2="{ground}"/>')
+        for ground, contact in w.grounds:
+            w(f'<pair geom1="{solid}" geom2="{ground}"{contact}/>')
     w("</contact>")
     w("</mujoco>")
     w.save(os.path.join(folder, name + ".xml"))
 
 
-def slab(w, p, q, half_width=3, thick=0.15, extra=""):
+def slab(w, p, q, half_width=3, looks="", contact=""):
     """A box whose upper face runs from p to q (x, height above the floor)."""
+    thick = 0.15
     length = math.dist(p, q)
     ux, uz = (q[0] - p[0]) / length, (q[1] - p[1]) / length
     centre = ((p[0] + q[0]) / 2 + uz * thick, 0, GROUND + (p[1] + q[1]) / 2 - ux * thick)
     w.ground(f'type="box" size="{nums((length / 2, half_width, thick))}" pos="{nums(centre)}" '
-             f'euler="0 {-math.atan2(uz, ux):.6g} 0"{extra}')
+             f'euler="0 {-math.atan2(uz, ux):.6g} 0"{looks}', contact)
 
 
 # Ascent, uneven ground, descent: x, height.
@@ -416,14 +428,107 @@ def obstacle(w):
         slab(w, p, q)
 
 
+def ramp(w):
+    slab(w, (5.237, 0), (65.237, 5), half_width=4)
+
+
+# A mat gives way by one to three mm under a foot.
+MAT = {"looks": ' rgba="0.2 0.35 0.65 1"', "contact": ' solref="0.05 1" solimp="0.6 0.9 0.03"'}
+
+
+def mat(w, start, end, height=0.12):
+    slab(w, (start, 0), (start + 0.5, height), half_width=2, **MAT)
+    slab(w, (start + 0.5, height), (end, height), half_width=2, **MAT)
+
+
+def soft_mat(w):
+    mat(w, 3, 60)
+
+
+# A plank on an axle, its near end on the ground until the robot's weight is past the axle.
+PLANK_START, PLANK_HALF, PLANK_TILT, PLANK_THICK = 4.0, 4.0, 0.12, 0.04
+
+
+def pivot(w):
+    c, s = math.cos(PLANK_TILT), math.sin(PLANK_TILT)
+    x, height = PLANK_START + PLANK_HALF * c, PLANK_HALF * s
+    mass = 20
+    inertia = [mass / 3 * v for v in (1.5**2, PLANK_HALF**2, PLANK_HALF**2 + 1.5**2)]
+    w(f'<body name="plank" pos="{x:.6g} 0 {GROUND + height:.6g}" euler="0 {-PLANK_TILT:g} 0">')
+    # The near half is a little heavier; the stops give, and do not bounce.
+    w(f'<inertial mass="{mass}" pos="-0.3 0 {-PLANK_THICK:g}" diaginertia="{nums(inertia)}"/>')
+    w(f'<joint name="axle" axis="0 1 0" limited="true" range="0 {2 * PLANK_TILT:g}" '
+      'damping="60" solreflimit="0.04 1"/>')
+    w.ground(f'type="box" size="{PLANK_HALF:g} 1.5 {PLANK_THICK:g}" pos="0 0 {-PLANK_THICK:g}"')
+    w("</body>")
+    w(f'<geom type="cylinder" size="0.08 1.6" pos="{x:.6g} 0 {GROUND + height - 0.16:.6g}" '
+      'euler="1.5708 0 0" class="arm"/>')
+    mat(w, PLANK_START + 2 * PLANK_HALF * c + 0.1, 60, height=0.06)
+
+
+ROUGH_CELL, ROUGH_COLUMNS, ROUGH_ROWS, ROUGH_HEIGHT, ROUGH_SEED = 0.2, 241, 31, 0.16, 1
+
+
+def rough_heights():
+    """Value noise of two octaves in 0..255; level where the robot starts."""
+    state = [ROUGH_SEED]
+
+    def random():  # numbers that no version of Python changes
+        state[0] = (state[0] * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (state[0] >> 33) / 2**31
+
+    def octave(cells):
+        n_row, n_column = ROUGH_ROWS // cells + 2, ROUGH_COLUMNS // cells + 2
+        knots = [[random() for _ in range(n_column)] for _ in range(n_row)]
+
+        def at(r, c):
+            i, j, u, v = r // cells, c // cells, r % cells / cells, c % cells / cells
+            u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
+            return ((1 - u) * ((1 - v) * knots[i][j] + v * knots[i][j + 1]) +
+                    u * ((1 - v) * knots[i + 1][j] + v * knots[i + 1][j + 1]))
+        return at
+
+    coarse, fine = octave(6), octave(2)
+    return [[round(255 * min(c / 10, 1) * (0.7 * coarse(r, c) + 0.3 * fine(r, c)))
+             for c in range(ROUGH_COLUMNS)] for r in range(ROUGH_ROWS)]
+
+
+def write_png(path, rows):
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data +
+                struct.pack(">I", zlib.crc32(kind + data)))
+    head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 0, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + bytes(r) for r in rows), 9)
+    with open(path, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) +
+                chunk(b"IEND", b""))
+
+
+def rough(w):
+    half = [ROUGH_CELL * (n - 1) / 2 for n in (ROUGH_COLUMNS, ROUGH_ROWS)]
+    w.asset(f'<hfield name="rough" file="rough.png" size="{nums(half)} {ROUGH_HEIGHT:g} 0.2"/>')
+    w.ground(f'type="hfield" hfield="rough" pos="{2.5 + half[0]:g} 0 {GROUND:g}"')
+
+
+SCENES = [
+    ("flat", "Level ground.", lambda w: None),
+    ("obstacle", "The compound obstacle: level approach, ascent, uneven ground, descent, level "
+     "exit.", obstacle),
+    ("ramp", "A long ramp, five in sixty.", ramp),
+    ("pivot", "A plank that tips from incline to decline under the robot, then a mat.", pivot),
+    ("soft_mat", "A mat that gives way under the feet.", soft_mat),
+    ("rough", "Random rough ground, up to 16 mm.", rough),
+]
+
+
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "..", "models", "quaid")
     os.makedirs(folder, exist_ok=True)
     write_robot(os.path.join(folder, "robot.xml"))
-    scene(folder, "flat", "Level ground.", lambda w: None)
-    scene(folder, "obstacle", "The compound obstacle: level approach, ascent, uneven ground, "
-          "descent, level exit.", obstacle)
+    write_png(os.path.join(folder, "rough.png"), rough_heights())
+    for name, what, body in SCENES:
+        scene(folder, name, what, body)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,12 @@
 # rewards there, over twenty starts, are 614, 600, 234 and 239.
 . "$2/tests/cli/harness.sh"
 command -v python3 >/dev/null || exit 77
+# the models are what their generator writes (a PNG's compression is zlib's business)
+python3 "$src/tools/make_quaid.py" "$dir/quaid" || fail "make_quaid.py"
+for f in "$src"/models/quaid/*.xml; do
+    cmp "$f" "$dir/quaid/${f##*/}" || fail "$f is not what tools/make_quaid.py writes"
+done
+
 onnx=${DEFT_REFERENCE_DIR:-/nonexistent}/models/onnx
 [ -d "$onnx" ] || exit 77
 

@@ -8,7 +8,7 @@
 
 enum { N_OBS = 17, N_ACT = 8, STEPS = 500, SEEDS = 3 };
 
-static const char *const scenes[] = {"flat", "obstacle"};
+static const char *const scenes[] = {"flat", "obstacle", "ramp", "pivot", "soft_mat", "rough"};
 
 static deft_env *open_scene(const char *name)
 {
