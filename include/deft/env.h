@@ -19,8 +19,11 @@ typedef struct deft_env_config {
     const char *scene; // quaid: path of an MJCF; required there
     deft_reward_set reward;
     bool wire_reward;      // quaid: x truncated to whole cm, as on the original's wire
-    double heading_rad;    // quaid: commanded heading; distance and error relative to it
+    double heading_rad;    // quaid: commanded heading in the world; observed yaw, distance,
+                           // reward and termination are relative to it
     int32_t max_steps;     // 0: the environment's own (quaid 500, pendulum 200)
+    float servo_filter;    // quaid: share of a servo's last position in its next one, [0, 1);
+                           // 0, as in the evaluation: none
     double velocity_noise; // quaid: uniform +- on every generalized velocity at a seeded
                            // reset; 0: the default 0.1, negative: none
 } deft_env_config;
@@ -45,7 +48,6 @@ typedef struct deft_env_metrics {
     double current_a;         // total motor current, this step
 } deft_env_metrics;
 
-/* Named numbers of this step for logs: see deft_env_channels. */
 typedef struct deft_env_step_result {
     double reward;
     bool terminated, truncated;
@@ -54,8 +56,9 @@ typedef struct deft_env_step_result {
 
 typedef struct deft_env deft_env;
 
-/* name: "quaid", "pendulum". DEFT_E_ARG for an unknown one (the text lists what there is),
- * DEFT_E_IO, DEFT_E_FORMAT for scenes. */
+/* name: "quaid", "pendulum". DEFT_E_ARG for an unknown one (the text lists what there is) and for
+ * settings out of range; DEFT_E_IO, DEFT_E_FORMAT for scenes (the text names what is missing in it,
+ * or is MuJoCo's); DEFT_E_UNSUPPORTED for quaid where MuJoCo was missing at build time. */
 deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_env **out,
                             deft_error *err);
 /* Another environment over the same immutable model (for other threads), its own state. */
@@ -68,14 +71,19 @@ const char *const *deft_env_names(void); // NULL-terminated
 deft_status deft_env_pendulum_start(deft_env *e, double theta, double speed, float *obs,
                                     deft_error *err);
 
-/* seed NULL: the unperturbed start. obs [n_obs]. DEFT_E_RANGE when the physics diverged. */
+/* seed NULL: the unperturbed start. obs [n_obs], all finite. DEFT_E_RANGE when the physics
+ * diverged, DEFT_E_SPACE when the scene's nconmax or njmax is too small, DEFT_E_FORMAT when MuJoCo
+ * gave up. */
 deft_status deft_env_reset(deft_env *e, const uint64_t *seed, float *obs, deft_error *err);
-/* act [n_act] is clipped to [act_lo, act_hi]; a NaN is DEFT_E_RANGE. */
+/* act [n_act] is clipped to [act_lo, act_hi]; a NaN is DEFT_E_RANGE. Errors otherwise as of reset;
+ * after one, and after an episode's end, DEFT_E_ARG until the next reset. */
 deft_status deft_env_step(deft_env *e, const float *act, float *obs, deft_env_step_result *out,
                           deft_error *err);
 
-/* Log channels: named doubles of the current step ("yaw", "servo0", "reward.speed"), for the
- * episode log's tables. Returns their number; name and value may be NULL. */
+/* Log channels: named doubles of the current step, for the episode log's tables: "yaw", "servo0"
+ * are columns of observations, "reward.speed" of rewards (docs/guide-environments.md lists them).
+ * Names live as long as the program, values until the next reset or step. Returns their number;
+ * name and value may be NULL. */
 int32_t deft_env_channels(const deft_env *e, const char *const **name, const double **value);
 
 /* Seconds spent inside the physics library since creation. */

@@ -12,13 +12,31 @@ const char *const *deft_env_names(void)
     return names;
 }
 
+static deft_status check_config(const deft_env_config *cfg, deft_error *err)
+{
+    if (!isfinite(cfg->heading_rad))
+        return deft_fail(err, DEFT_E_ARG, "the heading is not a finite number");
+    if (!isfinite(cfg->velocity_noise))
+        return deft_fail(err, DEFT_E_ARG, "the velocity noise is not a finite number");
+    if (!(cfg->servo_filter >= 0 && cfg->servo_filter < 1))
+        return deft_fail(err, DEFT_E_ARG, "the servo filter is %g, not in [0, 1)",
+                         (double)cfg->servo_filter);
+    if (cfg->max_steps < 0)
+        return deft_fail(err, DEFT_E_ARG, "at most %d steps an episode?", (int)cfg->max_steps);
+    if (cfg->reward != DEFT_REWARD_EVALUATION && cfg->reward != DEFT_REWARD_PAPER)
+        return deft_fail(err, DEFT_E_ARG, "there is no reward set %d", (int)cfg->reward);
+    return DEFT_OK;
+}
+
 deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_env **out,
                             deft_error *err)
 {
     char text[64];
     *out = NULL;
     for (size_t i = 0; name && i < sizeof classes / sizeof classes[0]; i++) {
-        if (strcmp(name, classes[i]->name) == 0) return classes[i]->create(cfg, out, err);
+        if (strcmp(name, classes[i]->name) != 0) continue;
+        const deft_status s = check_config(cfg, err);
+        return s == DEFT_OK ? classes[i]->create(cfg, out, err) : s;
     }
     return deft_fail(err, DEFT_E_ARG, "there is no environment '%s'; there are quaid and pendulum",
                      deft_escape(text, sizeof text, name ? name : "", 48));
@@ -40,10 +58,24 @@ const deft_env_spec *deft_env_get_spec(const deft_env *e)
     return &e->spec;
 }
 
+/* What is handed out is finite, whatever a scene made of the physics. */
+static deft_status check_finite(const deft_env *e, const float *obs, double reward, deft_error *err)
+{
+    for (int32_t i = 0; i < e->spec.n_obs; i++) {
+        if (isfinite(obs[i])) continue;
+        return deft_fail(err, DEFT_E_RANGE, "%s: observation %d (%s) is not finite", e->spec.name,
+                         (int)i, e->spec.obs_name[i]);
+    }
+    return isfinite(reward)
+               ? DEFT_OK
+               : deft_fail(err, DEFT_E_RANGE, "%s: the reward is not finite", e->spec.name);
+}
+
 deft_status deft_env_reset(deft_env *e, const uint64_t *seed, float *obs, deft_error *err)
 {
     e->step = -1;
-    const deft_status s = e->class->reset(e, seed, obs, err);
+    deft_status s = e->class->reset(e, seed, obs, err);
+    if (s == DEFT_OK) s = check_finite(e, obs, 0, err);
     if (s != DEFT_OK) return s;
     e->step = 0;
     e->over = false;
@@ -55,7 +87,8 @@ deft_status deft_env_step(deft_env *e, const float *act, float *obs, deft_env_st
 {
     float clipped[ENV_MAX_ACT];
     if (e->step < 0 || e->over) {
-        return deft_fail(err, DEFT_E_ARG, "%s: the episode is over, reset first", e->spec.name);
+        return deft_fail(err, DEFT_E_ARG, "%s: %s, reset first", e->spec.name,
+                         e->over ? "the episode is over" : "no episode has begun");
     }
     for (int32_t i = 0; i < e->spec.n_act; i++) {
         if (isnan(act[i])) {
@@ -67,7 +100,8 @@ deft_status deft_env_step(deft_env *e, const float *act, float *obs, deft_env_st
     const int32_t step = e->step;
     e->step = -1;
     *out = (deft_env_step_result){0};
-    const deft_status s = e->class->step(e, clipped, obs, out, err);
+    deft_status s = e->class->step(e, clipped, obs, out, err);
+    if (s == DEFT_OK) s = check_finite(e, obs, out->reward, err);
     if (s != DEFT_OK) return s;
     e->step = step + 1;
     out->truncated = !out->terminated && e->step >= e->spec.max_steps;

@@ -30,7 +30,6 @@ static const int knee_of[LEGS] = {6, 4, 0, 2};
 
 enum channel { // of the log: "NAME" goes to observations, "reward.NAME" to rewards
     C_DISTANCE,
-    C_VOLTAGE,
     C_CURRENT,
     C_YAW_DELTA,
     C_YAW,
@@ -63,7 +62,6 @@ enum channel { // of the log: "NAME" goes to observations, "reward.NAME" to rewa
 };
 static const char *const channels[N_CHANNEL] = {
     "distance",
-    "voltage",
     "current",
     "yaw_delta",
     "yaw",
@@ -149,7 +147,7 @@ typedef struct quaid {
     float act1[QUAID_SERVOS], act2[QUAID_SERVOS]; // the actions before
     int32_t taken;                                // actions since the reset
     double start_along;                           // cm, at the end of the reset
-    double along;                                 // cm, the last step's
+    double rewarded_along;                        // cm, the last step's
     body b;
 } quaid;
 
@@ -158,16 +156,18 @@ static double wrap(double angle)
     return remainder(angle, 4 * HALF_PI);
 }
 
-/* Position along the commanded heading, cm. */
-static double along(const quaid *q)
+/* The part of a position that lies along the commanded heading. */
+static double along(const quaid *q, double x, double y)
 {
     const double h = q->env.cfg.heading_rad;
-    double x = q->b.x, y = q->b.y;
-    if (q->env.cfg.wire_reward) { // positions went over the wire as whole cm
-        x = trunc(x);
-        y = trunc(y);
-    }
     return h == 0 ? x : x * cos(h) + y * sin(h);
+}
+
+/* ... as the reward knows it: over the original's wire positions went as whole cm. */
+static double rewarded_along(const quaid *q)
+{
+    return q->env.cfg.wire_reward ? along(q, trunc(q->b.x), trunc(q->b.y))
+                                  : along(q, q->b.x, q->b.y);
 }
 
 static void sense(quaid *q)
@@ -193,7 +193,7 @@ static void sense(quaid *q)
         b->current += b->leg[l];
         b->torque += t / QUAID_SERVOS;
     }
-    q->env.channel[C_YAW_DELTA] = b->yaw - old_yaw;
+    q->env.channel[C_YAW_DELTA] = wrap(b->yaw - old_yaw);
 }
 
 static void observe(quaid *q, float *obs)
@@ -215,8 +215,7 @@ static void fill_channels(quaid *q)
 {
     const body *b = &q->b;
     double *c = q->env.channel;
-    c[C_DISTANCE] = q->along - q->start_along;
-    c[C_VOLTAGE] = 0;
+    c[C_DISTANCE] = along(q, b->x, b->y) - q->start_along;
     c[C_CURRENT] = b->current;
     c[C_YAW] = b->yaw;
     c[C_PITCH] = b->pitch;
@@ -359,7 +358,8 @@ static deft_status reset(deft_env *e, const uint64_t *seed, float *obs, deft_err
     memset(e->channel, 0, sizeof e->channel);
     sense(q);
     e->channel[C_YAW_DELTA] = 0;
-    q->start_along = q->along = along(q);
+    q->start_along = along(q, q->b.x, q->b.y);
+    q->rewarded_along = rewarded_along(q);
     observe(q, obs);
     fill_channels(q);
     return DEFT_OK;
@@ -369,19 +369,21 @@ static deft_status step(deft_env *e, const float *act, float *obs, deft_env_step
                         deft_error *err)
 {
     quaid *q = (quaid *)e;
+    const float c = e->cfg.servo_filter;
     for (int i = 0; i < QUAID_SERVOS; i++) {
         const servo *s = &servos[i];
-        q->tick[i] = truncf(s->min + (act[i] * 1000 + 1000) / 2000 * (s->max - s->min));
+        const float p = truncf(s->min + (act[i] * 1000 + 1000) / 2000 * (s->max - s->min));
+        q->tick[i] = truncf(q->tick[i] * c + p * (1 - c));
     }
     const deft_status s = run(q, err);
     if (s != DEFT_OK) return s;
     sense(q);
-    const double now = along(q), dx = now - q->along;
-    q->along = now;
+    const double now = rewarded_along(q), dx = now - q->rewarded_along;
+    q->rewarded_along = now;
     out->reward = reward_of(q, dx, smoothness(q, act));
     out->terminated = fabs(q->b.yaw) > HALF_PI;
-    out->metrics =
-        (deft_env_metrics){q->along - q->start_along, fabs(q->b.yaw), q->b.torque, q->b.current};
+    out->metrics = (deft_env_metrics){along(q, q->b.x, q->b.y) - q->start_along, fabs(q->b.yaw),
+                                      q->b.torque, q->b.current};
     memcpy(q->act2, q->act1, sizeof q->act2);
     memcpy(q->act1, act, sizeof q->act1);
     q->taken++;

@@ -46,9 +46,11 @@ void quaid_sim_sense(const quaid_sim *s, quaid_sensors *out)
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define CONTROL_SECONDS 0.09
+#define WHOLE           1e-4 // how far from whole the physics steps of a control step may be
 
 typedef struct shared_model {
     mjModel *m;
@@ -65,76 +67,86 @@ struct quaid_sim {
     char scene[256];                              // escaped
 };
 
-/* MuJoCo reports what it cannot go on from through a process-wide handler, and exits if that
- * returns. So every call of it is made behind setjmp, and the handler jumps back to the thread's
- * innermost one. This is the one place of the library that a global forces on us. */
+/* MuJoCo reports what it cannot go on from through mju_user_error, a variable of the process;
+ * without a handler it exits, and after one that returns it goes on in a broken state. So every
+ * call of it is made behind setjmp, and the handler jumps back to the thread's innermost one. Only
+ * C frames of MuJoCo are jumped over: its loader, in C++, catches its own errors and returns them
+ * as a text. Memory that a call held at that moment lies in mjData's own stack, which a reset
+ * empties. Globals of others force these few on us. */
 typedef struct guard {
     jmp_buf back;
-    char text[256];
+    char error[256], warning[256]; // escaped; of the warnings the first
 } guard;
 static _Thread_local guard *current;
-static void (*other_handler)(const char *);
+static void (*other_error)(const char *), (*other_warning)(const char *);
+static pthread_mutex_t loader =
+    PTHREAD_MUTEX_INITIALIZER; // mj_loadXML keeps the last file in a global
 
 static void on_error(const char *text)
 {
     guard *g = current;
-    if (!g) { // somebody else's use of MuJoCo in this process
-        if (other_handler) other_handler(text);
+    if (!g) { // somebody else's use of MuJoCo in this process: as it would have been without us
+        if (other_error) other_error(text);
         abort();
     }
-    (void)deft_escape(g->text, sizeof g->text, text, 1024);
+    (void)deft_escape(g->error, sizeof g->error, text, 1024);
     longjmp(g->back, 1);
 }
 
-/* Divergence is read from mjData afterwards; without a handler MuJoCo would write a log file into
- * the user's folder. */
+/* Without a handler MuJoCo would print and write MUJOCO_LOG.TXT into the user's folder. */
 static void on_warning(const char *text)
 {
-    (void)text;
+    guard *g = current;
+    if (!g) {
+        if (other_warning) other_warning(text);
+    } else if (!g->warning[0]) {
+        (void)deft_escape(g->warning, sizeof g->warning, text, 1024);
+    }
 }
 
 static void install(void)
 {
-    other_handler = mju_user_error;
+    other_error = mju_user_error;
+    other_warning = mju_user_warning;
     mju_user_error = on_error;
-    if (!mju_user_warning) mju_user_warning = on_warning;
+    mju_user_warning = on_warning;
 }
 
 typedef struct call {
     void (*f)(void *);
     void *arg;
+    char warning[256]; // out: MuJoCo's first one, escaped; "" for none
 } call;
 
 /* Runs c; DEFT_E_FORMAT with MuJoCo's words if it gave up. */
-static deft_status guarded(const call *c, const char *scene, deft_error *err)
+static deft_status guarded(call *c, const char *scene, deft_error *err)
 {
     guard g;
     guard *const outer = current;
+    g.error[0] = g.warning[0] = '\0';
     current = &g;
     if (setjmp(g.back) == 0) {
         c->f(c->arg);
         current = outer;
+        memcpy(c->warning, g.warning, sizeof c->warning);
         return DEFT_OK;
     }
     current = outer;
-    return deft_fail(err, DEFT_E_FORMAT, "%s: MuJoCo: %s", scene, g.text);
+    return deft_fail(err, DEFT_E_FORMAT, "%s: MuJoCo: %s", scene, g.error);
 }
 
-typedef struct servo_name {
-    const char *joint;
-} servo_name;
-
 /* In the order of actions. */
-static const servo_name servos[QUAID_SERVOS] = {
-    {"knee1_joint_bl"}, {"thigh_joint1_bl"}, {"knee1_joint_br"}, {"thigh_joint1_br"},
-    {"knee1_joint_fr"}, {"thigh_joint1_fr"}, {"knee1_joint_fl"}, {"thigh_joint1_fl"},
+static const char *const servo_joint[QUAID_SERVOS] = {
+    "knee1_joint_bl", "thigh_joint1_bl", "knee1_joint_br", "thigh_joint1_br",
+    "knee1_joint_fr", "thigh_joint1_fr", "knee1_joint_fl", "thigh_joint1_fl",
 };
 
-/* The position servo on a joint: the first actuator there with a position gain. */
+/* The position servo on a joint, whatever its name: the first actuator there that pulls back. */
 static int find_actuator(const mjModel *m, int joint)
 {
     for (int i = 0; i < m->nu; i++) {
         if (m->actuator_trntype[i] == mjTRN_JOINT && m->actuator_trnid[2 * (size_t)i] == joint &&
+            m->actuator_biastype[i] == mjBIAS_AFFINE &&
             m->actuator_biasprm[mjNBIAS * (size_t)i + 1] != 0) {
             return i;
         }
@@ -142,22 +154,49 @@ static int find_actuator(const mjModel *m, int joint)
     return -1;
 }
 
-static deft_status find_sensor(const quaid_sim *s, int type, const char *what, int *address,
+typedef struct sensor_kind {
+    int type;               // mjtSensor; it implies the number of values
+    const char *name, *tag; // of the MJCF
+} sensor_kind;
+
+/* The sensor of that name, else the first of its kind. */
+static deft_status find_sensor(const quaid_sim *s, const sensor_kind *k, int *address,
                                deft_error *err)
 {
     const mjModel *m = s->model->m;
-    for (int i = 0; i < m->nsensor; i++) {
-        if (m->sensor_type[i] != type) continue;
-        *address = m->sensor_adr[i];
-        return DEFT_OK;
+    int found = mj_name2id(m, mjOBJ_SENSOR, k->name);
+    if (found >= 0 && m->sensor_type[found] != k->type) found = -1;
+    for (int i = 0; found < 0 && i < m->nsensor; i++) {
+        if (m->sensor_type[i] == k->type) found = i;
     }
-    return deft_fail(err, DEFT_E_FORMAT, "%s: the scene has no %s sensor", s->scene, what);
+    if (found < 0) {
+        return deft_fail(err, DEFT_E_FORMAT, "%s: the scene has no %s sensor ('%s')", s->scene,
+                         k->tag, k->name);
+    }
+    *address = m->sensor_adr[found];
+    return DEFT_OK;
+}
+
+static deft_status bind_sensors(quaid_sim *s, deft_error *err)
+{
+    static const sensor_kind kinds[] = {
+        {mjSENS_FRAMEQUAT, "orientation", "framequat"},
+        {mjSENS_FRAMEPOS, "position", "framepos"},
+        {mjSENS_ACCELEROMETER, "acceleration", "accelerometer"},
+        {mjSENS_GYRO, "gyro", "gyro"},
+    };
+    int *const address[] = {&s->quaternion, &s->position, &s->acceleration, &s->gyro};
+    deft_status e = DEFT_OK;
+    for (size_t i = 0; e == DEFT_OK && i < sizeof kinds / sizeof kinds[0]; i++) {
+        e = find_sensor(s, &kinds[i], address[i], err);
+    }
+    return e;
 }
 
 static deft_status bind(quaid_sim *s, const mjModel *m, deft_error *err)
 {
     for (int i = 0; i < QUAID_SERVOS; i++) {
-        const char *name = servos[i].joint;
+        const char *name = servo_joint[i];
         const int joint = mj_name2id(m, mjOBJ_JOINT, name);
         if (joint < 0) {
             return deft_fail(err, DEFT_E_FORMAT, "%s: the scene has no joint '%s'", s->scene, name);
@@ -172,19 +211,13 @@ static deft_status bind(quaid_sim *s, const mjModel *m, deft_error *err)
                              s->scene, name);
         }
     }
-    deft_status e = find_sensor(s, mjSENS_FRAMEQUAT, "framequat", &s->quaternion, err);
-    if (e == DEFT_OK) e = find_sensor(s, mjSENS_FRAMEPOS, "framepos", &s->position, err);
-    if (e == DEFT_OK)
-        e = find_sensor(s, mjSENS_ACCELEROMETER, "accelerometer", &s->acceleration, err);
-    if (e == DEFT_OK) e = find_sensor(s, mjSENS_GYRO, "gyro", &s->gyro, err);
-    if (e != DEFT_OK) return e;
     const double n = CONTROL_SECONDS / m->opt.timestep;
-    if (!(n >= 0.5 && n < 10000)) {
+    if (!(n >= 1 - WHOLE && n < 1e6 && fabs(n - round(n)) <= WHOLE)) {
         return deft_fail(err, DEFT_E_FORMAT, "%s: a timestep of %g s does not divide 90 ms",
                          s->scene, m->opt.timestep);
     }
     s->n_step = (int)lround(n);
-    return DEFT_OK;
+    return bind_sensors(s, err);
 }
 
 typedef struct load_args {
@@ -197,6 +230,7 @@ static void load_xml(void *arg)
 {
     load_args *a = arg;
     a->m = mj_loadXML(a->path, NULL, a->text, sizeof a->text);
+    mj_freeLastXML(); // the loader keeps it for writing it back
 }
 
 static void make_data(void *arg)
@@ -207,7 +241,7 @@ static void make_data(void *arg)
 
 static deft_status add_data(quaid_sim *s, deft_error *err)
 {
-    const deft_status e = guarded(&(call){make_data, s}, s->scene, err);
+    const deft_status e = guarded(&(call){.f = make_data, .arg = s}, s->scene, err);
     if (e != DEFT_OK || s->d) return e;
     return deft_fail(err, DEFT_E_SPACE, "%s: no memory for the simulation", s->scene);
 }
@@ -215,7 +249,15 @@ static deft_status add_data(quaid_sim *s, deft_error *err)
 static shared_model *load_model(const quaid_sim *s, const char *path, deft_error *err)
 {
     load_args load = {.path = path};
-    if (guarded(&(call){load_xml, &load}, s->scene, err) != DEFT_OK) return NULL;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) { // a FIFO would hang the loader
+        (void)deft_fail(err, DEFT_E_IO, "%s: no such scene, or not a regular file", s->scene);
+        return NULL;
+    }
+    (void)pthread_mutex_lock(&loader);
+    const deft_status e = guarded(&(call){.f = load_xml, .arg = &load}, s->scene, err);
+    (void)pthread_mutex_unlock(&loader);
+    if (e != DEFT_OK) return NULL;
     if (!load.m) {
         char why[300];
         (void)deft_fail(err, DEFT_E_FORMAT, "%s: MuJoCo: %s", s->scene,
@@ -286,14 +328,19 @@ void quaid_sim_destroy(quaid_sim *s)
     free(s);
 }
 
+static void reset_data(void *arg)
+{
+    quaid_sim *s = arg;
+    mj_resetData(s->model->m, s->d);
+}
+
 deft_status quaid_sim_reset(quaid_sim *s, deft_rng *rng, double noise, deft_error *err)
 {
-    (void)err;
-    mj_resetData(s->model->m, s->d);
-    for (int i = 0; rng && i < s->model->m->nv; i++) {
+    const deft_status e = guarded(&(call){.f = reset_data, .arg = s}, s->scene, err);
+    for (int i = 0; e == DEFT_OK && rng && i < s->model->m->nv; i++) {
         s->d->qvel[i] += deft_rng_uniform(rng, -noise, noise);
     }
-    return DEFT_OK;
+    return e;
 }
 
 static double now(void)
@@ -303,28 +350,38 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* MuJoCo starts over by itself from a state that is not finite. Such a start is not ours, nor are
+ * numbers that miss contacts for want of room. */
+static deft_status health(const mjData *d)
+{
+    const mjWarningStat *w = d->warning;
+    if (w[mjWARN_BADQPOS].number || w[mjWARN_BADQVEL].number || w[mjWARN_BADQACC].number ||
+        w[mjWARN_BADCTRL].number) {
+        return DEFT_E_RANGE;
+    }
+    return w[mjWARN_CONTACTFULL].number || w[mjWARN_CNSTRFULL].number ? DEFT_E_SPACE : DEFT_OK;
+}
+
 static void physics(void *arg)
 {
     quaid_sim *s = arg;
-    for (int i = 0; i < s->n_step; i++) mj_step(s->model->m, s->d);
-}
-
-static bool diverged(const mjData *d)
-{
-    return d->warning[mjWARN_BADQPOS].number || d->warning[mjWARN_BADQVEL].number ||
-           d->warning[mjWARN_BADQACC].number || d->warning[mjWARN_BADCTRL].number;
+    for (int i = 0; i < s->n_step && health(s->d) == DEFT_OK; i++) mj_step(s->model->m, s->d);
 }
 
 deft_status quaid_sim_run(quaid_sim *s, const float *control, double *seconds, deft_error *err)
 {
     for (int i = 0; i < QUAID_SERVOS; i++) s->d->ctrl[s->actuator[i]] = (double)control[i];
+    call c = {.f = physics, .arg = s};
     const double start = now();
-    const deft_status e = guarded(&(call){physics, s}, s->scene, err);
+    const deft_status e = guarded(&c, s->scene, err);
     *seconds += now() - start;
     if (e != DEFT_OK) return e;
-    if (!diverged(s->d)) return DEFT_OK;
-    return deft_fail(err, DEFT_E_RANGE, "%s: the physics diverged at %.3f s of simulated time",
-                     s->scene, s->d->time);
+    const deft_status h = health(s->d);
+    if (h == DEFT_OK) return DEFT_OK;
+    return deft_fail(err, h, "%s: %s: MuJoCo: %s", s->scene,
+                     h == DEFT_E_RANGE ? "the physics diverged"
+                                       : "too few contacts or constraints allowed (nconmax, njmax)",
+                     c.warning);
 }
 
 void quaid_sim_sense(const quaid_sim *s, quaid_sensors *out)
