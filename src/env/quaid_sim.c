@@ -246,6 +246,16 @@ static deft_status add_data(quaid_sim *s, deft_error *err)
     return deft_fail(err, DEFT_E_SPACE, "%s: no memory for the simulation", s->scene);
 }
 
+/* MuJoCo's texts have lines; errors are one. */
+static void one_line(char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0 && text[n - 1] == '\n') text[--n] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n') text[i] = ' ';
+    }
+}
+
 static shared_model *load_model(const quaid_sim *s, const char *path, deft_error *err)
 {
     load_args load = {.path = path};
@@ -260,6 +270,7 @@ static shared_model *load_model(const quaid_sim *s, const char *path, deft_error
     if (e != DEFT_OK) return NULL;
     if (!load.m) {
         char why[300];
+        one_line(load.text);
         (void)deft_fail(err, DEFT_E_FORMAT, "%s: MuJoCo: %s", s->scene,
                         deft_escape(why, sizeof why, load.text, sizeof load.text));
         return NULL;
