@@ -14,6 +14,23 @@ typedef enum deft_reward_set {
     DEFT_REWARD_PAPER,          // those printed in the paper
 } deft_reward_set;
 
+/* What varies from episode to episode, and what reaches the policy of what is true: for policies
+ * that are to leave the simulation. quaid only. Zero: nothing. Drawn from the seed of the reset; an
+ * unperturbed start has none of it. Rewards and metrics are of the true state. */
+typedef struct deft_domain {
+    double current_noise_a;  // normal, sd: each leg's current, the total is their sum; >= 0
+    double angle_noise_rad;  // yaw, pitch, roll
+    double acc_noise;        // z acceleration, m/s^2
+    int32_t delay_max;       // observations arrive 0..delay_max steps late, drawn an episode; 0..3
+    double loss;             // probability that one is lost: the one before is seen again; [0, 1)
+    double friction, mass;   // of the ground, of all of the robot: a factor uniform in 1 +- this;
+                             // [0, 1), drawn an episode
+    double servo_gain;       // the same, for each servo by itself
+    double servo_offset_rad; // each servo, uniform in +- this; >= 0, drawn an episode
+    double push_cm_s;        // a push changes the speed along x and y by up to +- this; >= 0
+    double push_chance;      // probability of one, every step; [0, 1]
+} deft_domain;
+
 /* Zero what you do not set. */
 typedef struct deft_env_config {
     const char *scene; // quaid: path of an MJCF; required there
@@ -26,6 +43,7 @@ typedef struct deft_env_config {
                            // 0, as in the evaluation: none
     double velocity_noise; // quaid: uniform +- on every generalized velocity at a seeded
                            // reset; 0: the default 0.1, negative: none
+    deft_domain domain;
 } deft_env_config;
 
 typedef struct deft_env_spec {
@@ -55,6 +73,10 @@ typedef struct deft_env_step_result {
 } deft_env_step_result;
 
 typedef struct deft_env deft_env;
+
+/* As the paper's kind of robot may want it: noise of its sensors, 0-2 steps of delay, 2 % loss,
+ * friction +-40 %, mass +-15 %, servo gains +-15 %, offsets +-0.03 rad, a push every 50 steps. */
+deft_domain deft_domain_typical(void);
 
 /* name: "quaid", "pendulum". DEFT_E_ARG for an unknown one (the text lists what there is) and for
  * settings out of range; DEFT_E_IO, DEFT_E_FORMAT for scenes (the text names what is missing in it,

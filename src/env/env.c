@@ -1,5 +1,6 @@
 /* env.c - the environments by name, and what all of them check. */
 #include "env/env_private.h"
+#include "env/quaid_domain.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,6 +36,9 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
     *out = NULL;
     for (size_t i = 0; name && i < sizeof classes / sizeof classes[0]; i++) {
         if (strcmp(name, classes[i]->name) != 0) continue;
+        if (classes[i] != &env_quaid && !quaid_domain_is_zero(&cfg->domain)) {
+            return deft_fail(err, DEFT_E_ARG, "%s: nothing varies in this environment", name);
+        }
         const deft_status s = check_config(cfg, err);
         return s == DEFT_OK ? classes[i]->create(cfg, out, err) : s;
     }

@@ -1,13 +1,14 @@
 /* quaid.c - the paper's task: eight servos walk a quadruped across a compound obstacle.
  * Lengths are cm (ten times the model's), angles rad, currents A. */
 #include "env/env_private.h"
+#include "env/quaid_domain.h"
 #include "env/quaid_sim.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEGS = 4, N_OBS = 17, SETTLE = 15 };
+enum { LEGS = 4, N_OBS = QUAID_OBS, SETTLE = 15 };
 #define HALF_PI     1.57079632679489661923
 #define CM          10.0
 #define TORQUE_TO_A 0.01
@@ -149,6 +150,7 @@ typedef struct quaid {
     double start_along;                           // cm, at the end of the reset
     double rewarded_along;                        // cm, the last step's
     body b;
+    quaid_domain domain;
 } quaid;
 
 static double wrap(double angle)
@@ -274,6 +276,7 @@ static deft_status finish_create(const deft_env_config *cfg, quaid_sim *sim, def
         return deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
     }
     q->sim = sim;
+    q->domain.cfg = cfg->domain;
     q->env = (deft_env){.class = &env_quaid,
                         .spec = {.name = "quaid",
                                  .n_obs = N_OBS,
@@ -300,7 +303,8 @@ static deft_status create(const deft_env_config *cfg, deft_env **out, deft_error
         return deft_fail(err, DEFT_E_ARG, "quaid needs a scene (an MJCF file of the robot)");
     }
     quaid_sim *sim = NULL;
-    const deft_status s = quaid_sim_create(cfg->scene, &sim, err);
+    deft_status s = quaid_domain_check(&cfg->domain, err);
+    if (s == DEFT_OK) s = quaid_sim_create(cfg->scene, &sim, err);
     return s == DEFT_OK ? finish_create(cfg, sim, out, err) : s;
 }
 
@@ -331,7 +335,8 @@ static deft_status run(quaid *q, deft_error *err)
         const servo *s = &servos[i];
         q->tick[i] = limit(q->tick[i], s->min, s->max);
         control[i] = s->control_min +
-                     (q->tick[i] - s->min) / (s->max - s->min) * (s->control_max - s->control_min);
+                     (q->tick[i] - s->min) / (s->max - s->min) * (s->control_max - s->control_min) +
+                     q->domain.servo_offset[i];
     }
     return quaid_sim_run(q->sim, control, &q->env.physics_seconds, err);
 }
@@ -342,8 +347,9 @@ static deft_status reset(deft_env *e, const uint64_t *seed, float *obs, deft_err
     deft_rng rng;
     const double noise = e->cfg.velocity_noise;
     if (seed) deft_rng_seed(&rng, *seed);
-    deft_status s =
-        quaid_sim_reset(q->sim, seed && noise >= 0 ? &rng : NULL, noise > 0 ? noise : 0.1, err);
+    deft_status s = quaid_domain_start(&q->domain, seed, q->sim, err);
+    if (s != DEFT_OK) return s;
+    s = quaid_sim_reset(q->sim, seed && noise >= 0 ? &rng : NULL, noise > 0 ? noise : 0.1, err);
     memset(q->tick, 0, sizeof q->tick);
     for (int k = 0; s == DEFT_OK && k < SETTLE; k++) {
         for (int i = 0; i < QUAID_SERVOS; i++) {
@@ -361,6 +367,7 @@ static deft_status reset(deft_env *e, const uint64_t *seed, float *obs, deft_err
     q->start_along = along(q, q->b.x, q->b.y);
     q->rewarded_along = rewarded_along(q);
     observe(q, obs);
+    quaid_domain_observe(&q->domain, obs);
     fill_channels(q);
     return DEFT_OK;
 }
@@ -375,6 +382,7 @@ static deft_status step(deft_env *e, const float *act, float *obs, deft_env_step
         const float p = truncf(s->min + (act[i] * 1000 + 1000) / 2000 * (s->max - s->min));
         q->tick[i] = truncf(q->tick[i] * c + p * (1 - c));
     }
+    quaid_domain_push(&q->domain, q->sim);
     const deft_status s = run(q, err);
     if (s != DEFT_OK) return s;
     sense(q);
@@ -388,6 +396,7 @@ static deft_status step(deft_env *e, const float *act, float *obs, deft_env_step
     memcpy(q->act1, act, sizeof q->act1);
     q->taken++;
     observe(q, obs);
+    quaid_domain_observe(&q->domain, obs);
     fill_channels(q);
     return DEFT_OK;
 }

@@ -23,6 +23,15 @@ void quaid_sim_destroy(quaid_sim *s)
 {
     (void)s;
 }
+deft_status quaid_sim_vary(quaid_sim *s, const quaid_variation *v, deft_error *err)
+{
+    (void)s, (void)v;
+    return deft_fail(err, DEFT_E_UNSUPPORTED, "no MuJoCo");
+}
+void quaid_sim_push(quaid_sim *s, double dx, double dy)
+{
+    (void)s, (void)dx, (void)dy;
+}
 deft_status quaid_sim_reset(quaid_sim *s, deft_rng *rng, double noise, deft_error *err)
 {
     (void)s, (void)rng, (void)noise;
@@ -59,10 +68,13 @@ typedef struct shared_model {
 
 struct quaid_sim {
     shared_model *model;
+    const mjModel *m; // the shared one, or `own`
+    mjModel *own;     // varied, or NULL
     mjData *d;
     int n_step;                 // physics steps of a control step
     int actuator[QUAID_SERVOS]; // position actuators, in the order of actions
     int dof[QUAID_SERVOS];
+    int root;                                     // the robot's first body
     int quaternion, position, acceleration, gyro; // addresses in sensordata
     char scene[256];                              // escaped
 };
@@ -163,7 +175,7 @@ typedef struct sensor_kind {
 static deft_status find_sensor(const quaid_sim *s, const sensor_kind *k, int *address,
                                deft_error *err)
 {
-    const mjModel *m = s->model->m;
+    const mjModel *m = s->m;
     int found = mj_name2id(m, mjOBJ_SENSOR, k->name);
     if (found >= 0 && m->sensor_type[found] != k->type) found = -1;
     for (int i = 0; found < 0 && i < m->nsensor; i++) {
@@ -205,6 +217,7 @@ static deft_status bind(quaid_sim *s, const mjModel *m, deft_error *err)
             return deft_fail(err, DEFT_E_FORMAT, "%s: joint '%s' is not a hinge", s->scene, name);
         }
         s->dof[i] = m->jnt_dofadr[joint];
+        s->root = m->body_rootid[m->jnt_bodyid[joint]];
         s->actuator[i] = find_actuator(m, joint);
         if (s->actuator[i] < 0) {
             return deft_fail(err, DEFT_E_FORMAT, "%s: joint '%s' has no position actuator",
@@ -236,7 +249,7 @@ static void load_xml(void *arg)
 static void make_data(void *arg)
 {
     quaid_sim *s = arg;
-    s->d = mj_makeData(s->model->m);
+    s->d = mj_makeData(s->m);
 }
 
 static deft_status add_data(quaid_sim *s, deft_error *err)
@@ -301,7 +314,8 @@ deft_status quaid_sim_create(const char *scene, quaid_sim **out, deft_error *err
         free(s);
         return err->status;
     }
-    deft_status e = bind(s, s->model->m, err);
+    s->m = s->model->m;
+    deft_status e = bind(s, s->m, err);
     if (e == DEFT_OK) e = add_data(s, err);
     if (e != DEFT_OK) {
         quaid_sim_destroy(s);
@@ -317,6 +331,8 @@ deft_status quaid_sim_clone(const quaid_sim *from, quaid_sim **out, deft_error *
     quaid_sim *s = calloc(1, sizeof *s);
     if (!s) return deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
     *s = *from;
+    s->m = s->model->m;
+    s->own = NULL;
     s->d = NULL;
     (void)atomic_fetch_add(&s->model->users, 1);
     const deft_status e = add_data(s, err);
@@ -332,6 +348,7 @@ void quaid_sim_destroy(quaid_sim *s)
 {
     if (!s) return;
     if (s->d) mj_deleteData(s->d);
+    if (s->own) mj_deleteModel(s->own);
     if (s->model && atomic_fetch_sub(&s->model->users, 1) == 1) {
         mj_deleteModel(s->model->m);
         free(s->model);
@@ -339,16 +356,78 @@ void quaid_sim_destroy(quaid_sim *s)
     free(s);
 }
 
+static void copy_model(void *arg)
+{
+    quaid_sim *s = arg;
+    s->own = mj_copyModel(NULL, s->model->m);
+}
+
+static void derive(void *arg)
+{
+    quaid_sim *s = arg;
+    mj_setConst(s->own, s->d);
+}
+
+/* Always from the scene's values: episodes do not drift. */
+static void scale_model(const quaid_sim *s, const quaid_variation *v)
+{
+    const mjModel *from = s->model->m;
+    mjModel *m = s->own;
+    for (int i = 0; i < m->ngeom; i++) {
+        m->geom_friction[3 * (size_t)i] = from->geom_friction[3 * (size_t)i] * v->friction;
+    }
+    for (int i = 0; i < m->npair; i++) {
+        double *const pair = m->pair_friction + 5 * (size_t)i;
+        pair[0] = from->pair_friction[5 * (size_t)i] * v->friction;
+        pair[1] = from->pair_friction[5 * (size_t)i + 1] * v->friction;
+    }
+    for (int i = s->root; i < m->nbody; i++) {
+        if (m->body_rootid[i] != s->root) continue;
+        m->body_mass[i] = from->body_mass[i] * v->mass;
+        for (size_t k = 3 * (size_t)i; k < 3 * (size_t)i + 3; k++) {
+            m->body_inertia[k] = from->body_inertia[k] * v->mass;
+        }
+    }
+    for (int i = 0; i < QUAID_SERVOS; i++) {
+        const size_t a = (size_t)s->actuator[i];
+        m->actuator_gainprm[mjNGAIN * a] = from->actuator_gainprm[mjNGAIN * a] * v->servo_gain[i];
+        m->actuator_biasprm[mjNBIAS * a + 1] =
+            from->actuator_biasprm[mjNBIAS * a + 1] * v->servo_gain[i];
+    }
+}
+
+deft_status quaid_sim_vary(quaid_sim *s, const quaid_variation *v, deft_error *err)
+{
+    s->m = s->model->m;
+    if (!v) return DEFT_OK;
+    if (!s->own) {
+        const deft_status e = guarded(&(call){.f = copy_model, .arg = s}, s->scene, err);
+        if (e != DEFT_OK) return e;
+        if (!s->own) return deft_fail(err, DEFT_E_SPACE, "%s: no memory for a model", s->scene);
+    }
+    scale_model(s, v);
+    s->m = s->own;
+    return guarded(&(call){.f = derive, .arg = s}, s->scene, err); // what follows from masses
+}
+
+void quaid_sim_push(quaid_sim *s, double dx, double dy)
+{
+    if (s->m->body_dofnum[s->root] != 6) return; // it does not float
+    double *const v = s->d->qvel + s->m->body_dofadr[s->root];
+    v[0] += dx;
+    v[1] += dy;
+}
+
 static void reset_data(void *arg)
 {
     quaid_sim *s = arg;
-    mj_resetData(s->model->m, s->d);
+    mj_resetData(s->m, s->d);
 }
 
 deft_status quaid_sim_reset(quaid_sim *s, deft_rng *rng, double noise, deft_error *err)
 {
     const deft_status e = guarded(&(call){.f = reset_data, .arg = s}, s->scene, err);
-    for (int i = 0; e == DEFT_OK && rng && i < s->model->m->nv; i++) {
+    for (int i = 0; e == DEFT_OK && rng && i < s->m->nv; i++) {
         s->d->qvel[i] += deft_rng_uniform(rng, -noise, noise);
     }
     return e;
@@ -376,7 +455,7 @@ static deft_status health(const mjData *d)
 static void physics(void *arg)
 {
     quaid_sim *s = arg;
-    for (int i = 0; i < s->n_step && health(s->d) == DEFT_OK; i++) mj_step(s->model->m, s->d);
+    for (int i = 0; i < s->n_step && health(s->d) == DEFT_OK; i++) mj_step(s->m, s->d);
 }
 
 deft_status quaid_sim_run(quaid_sim *s, const float *control, double *seconds, deft_error *err)
