@@ -81,6 +81,10 @@ const cli_opt cli_episode_opts[] = {
      EPISODES(reward), 0, 0},
     {"wire-reward", NULL, "quaid: reward whole centimetres, as on the original's wire", CLI_FLAG, 0,
      EPISODES(wire_reward), 0, 0},
+    {"vary", "typical|NAME=X,...",
+     "quaid: what differs between episodes, and what of the truth is seen: noise, delay, loss, "
+     "friction, mass, servos, pushes (see guide-environments.md)",
+     CLI_TEXT, 0, EPISODES(vary), 0, 0},
     {"unperturbed", NULL, "start every episode alike", CLI_FLAG, 0, EPISODES(unperturbed), 0, 0},
     {"log", "FILE.sqlite", "append every step of every episode to this database", CLI_PATH, 0,
      EPISODES(log), 0, 0},
@@ -93,6 +97,10 @@ int cli_env_open(const cli_command *c, const cli_episodes *e, deft_arena *a, def
     const char *const name = e->env ? e->env : "quaid";
     deft_error err = {DEFT_OK, ""};
     if (deft_scene_find(name, e->scene, a, scene, &err) != DEFT_OK) return cli_fail(c, &err);
+    deft_domain domain = {0};
+    if (e->vary && deft_domain_parse(e->vary, &domain, &err) != DEFT_OK) {
+        return cli_misuse(c, "--vary: %s", err.text);
+    }
     const deft_env_config cfg = {
         .scene = *scene,
         .reward = e->reward && strcmp(e->reward, "paper") == 0 ? DEFT_REWARD_PAPER
@@ -100,6 +108,7 @@ int cli_env_open(const cli_command *c, const cli_episodes *e, deft_arena *a, def
         .wire_reward = e->wire_reward,
         .heading_rad = e->heading,
         .max_steps = e->max_steps,
+        .domain = domain,
     };
     return deft_env_create(name, &cfg, out, &err) == DEFT_OK ? CLI_OK : cli_fail(c, &err);
 }

@@ -19,7 +19,7 @@ void cli_note_evaluator(const cli_command *c, const deft_loaded *l);
 
 /* Which episodes to run, and where. Zero: the defaults. */
 typedef struct cli_episodes {
-    const char *env, *scene, *reward, *log;
+    const char *env, *scene, *reward, *vary, *log;
     uint64_t seed;
     int32_t episodes, jobs, max_steps;
     double heading;

@@ -77,6 +77,9 @@ typedef struct deft_env deft_env;
 /* As the paper's kind of robot may want it: noise of its sensors, 0-2 steps of delay, 2 % loss,
  * friction +-40 %, mass +-15 %, servo gains +-15 %, offsets +-0.03 rad, a push every 50 steps. */
 deft_domain deft_domain_typical(void);
+/* "typical", "friction=0.3,delay_max=2", "typical,mass=0": what is not named is zero, and later
+ * words overrule earlier ones. DEFT_E_ARG: the text says what there is. */
+deft_status deft_domain_parse(const char *text, deft_domain *out, deft_error *err);
 
 /* name: "quaid", "pendulum". DEFT_E_ARG for an unknown one (the text lists what there is) and for
  * settings out of range; DEFT_E_IO, DEFT_E_FORMAT for scenes (the text names what is missing in it,

@@ -3,6 +3,8 @@
 #include "env/quaid_domain.h"
 
 #include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CM 10.0
@@ -22,42 +24,98 @@ deft_domain deft_domain_typical(void)
                          .push_chance = 0.02};
 }
 
+typedef struct field {
+    const char *name;
+    size_t at; // a double of deft_domain
+    double limit;
+} field;
+
+#define FIELD(name, limit)                                                                         \
+    {                                                                                              \
+#name, offsetof(deft_domain, name), limit                                                  \
+    }
+static const field fields[] = {
+    FIELD(current_noise_a, 100), FIELD(angle_noise_rad, 10), FIELD(acc_noise, 1000),
+    FIELD(loss, 0.999),          FIELD(friction, 0.999),     FIELD(mass, 0.999),
+    FIELD(servo_gain, 0.999),    FIELD(servo_offset_rad, 3), FIELD(push_cm_s, 1000),
+    FIELD(push_chance, 1),
+};
+enum { N_FIELD = sizeof fields / sizeof *fields };
+
+static double get(const deft_domain *c, const field *f)
+{
+    double value;
+    memcpy(&value, (const char *)c + f->at, sizeof value);
+    return value;
+}
+
 bool quaid_domain_is_zero(const deft_domain *c)
 {
-    const double x[] = {
-        c->current_noise_a, c->angle_noise_rad,  c->acc_noise, c->loss,       c->friction, c->mass,
-        c->servo_gain,      c->servo_offset_rad, c->push_cm_s, c->push_chance};
-    for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
-        if (x[i] != 0) return false;
+    for (size_t i = 0; i < N_FIELD; i++) {
+        if (get(c, &fields[i]) != 0) return false;
     }
     return c->delay_max == 0;
 }
 
 deft_status quaid_domain_check(const deft_domain *c, deft_error *err)
 {
-    const struct {
-        const char *name;
-        double value, limit;
-    } field[] = {
-        {"current_noise_a", c->current_noise_a, 100},
-        {"angle_noise_rad", c->angle_noise_rad, 10},
-        {"acc_noise", c->acc_noise, 1000},
-        {"loss", c->loss, 0.999},
-        {"friction", c->friction, 0.999},
-        {"mass", c->mass, 0.999},
-        {"servo_gain", c->servo_gain, 0.999},
-        {"servo_offset_rad", c->servo_offset_rad, 3},
-        {"push_cm_s", c->push_cm_s, 1000},
-        {"push_chance", c->push_chance, 1},
-    };
-    for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
-        if (field[i].value >= 0 && field[i].value <= field[i].limit) continue;
-        return deft_fail(err, DEFT_E_ARG, "domain: %s is %g, not within 0 and %g", field[i].name,
-                         field[i].value, field[i].limit);
+    for (size_t i = 0; i < N_FIELD; i++) {
+        const double value = get(c, &fields[i]);
+        if (value >= 0 && value <= fields[i].limit) continue;
+        return deft_fail(err, DEFT_E_ARG, "%s is %g, not within 0 and %g", fields[i].name, value,
+                         fields[i].limit);
     }
     if (c->delay_max >= 0 && c->delay_max <= QUAID_MAX_DELAY) return DEFT_OK;
-    return deft_fail(err, DEFT_E_ARG, "domain: delay_max is %d, not within 0 and %d",
-                     (int)c->delay_max, QUAID_MAX_DELAY);
+    return deft_fail(err, DEFT_E_ARG, "delay_max is %d, not within 0 and %d", (int)c->delay_max,
+                     QUAID_MAX_DELAY);
+}
+
+/* NAME=VALUE, of n bytes. */
+static bool set(deft_domain *c, const char *text, size_t n)
+{
+    char item[64], *end;
+    if (n >= sizeof item) return false;
+    memcpy(item, text, n);
+    item[n] = '\0';
+    char *const value = strchr(item, '=');
+    if (!value) return false;
+    *value = '\0';
+    const double x = strtod(value + 1, &end);
+    if (end == value + 1 || *end) return false;
+    if (strcmp(item, "delay_max") == 0 && x >= 0 && x <= QUAID_MAX_DELAY && x == floor(x)) {
+        c->delay_max = (int32_t)x;
+        return true;
+    }
+    for (size_t i = 0; i < N_FIELD; i++) {
+        if (strcmp(item, fields[i].name) != 0) continue;
+        memcpy((char *)c + fields[i].at, &x, sizeof x);
+        return true;
+    }
+    return false;
+}
+
+deft_status deft_domain_parse(const char *text, deft_domain *out, deft_error *err)
+{
+    deft_domain c = {0};
+    for (const char *p = text;;) {
+        const size_t n = strcspn(p, ",");
+        if (n == 7 && strncmp(p, "typical", n) == 0) {
+            c = deft_domain_typical();
+        } else if (!set(&c, p, n)) {
+            char shown[64];
+            return deft_fail(err, DEFT_E_ARG,
+                             "'%s' is neither 'typical' nor NAME=NUMBER with a NAME of "
+                             "current_noise_a, angle_noise_rad, acc_noise, delay_max (0 to 3), "
+                             "loss, friction, mass, servo_gain, servo_offset_rad, push_cm_s, "
+                             "push_chance",
+                             deft_escape(shown, sizeof shown, p, n));
+        }
+        if (!p[n]) break;
+        p += n + 1;
+    }
+    const deft_status s = quaid_domain_check(&c, err);
+    if (s == DEFT_OK) *out = c;
+    return s;
 }
 
 static double around_one(deft_rng *rng, double width)

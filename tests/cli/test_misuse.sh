@@ -41,3 +41,4 @@ misuse ' --seed must be a whole number from 0' eval "$p" --seed -1
 misuse ' --heading must be a number' eval "$p" --heading north
 misuse ' --heading must be a number' eval "$p" --heading nan
 misuse 'the only shell is bash' completion fish
+misuse "--vary: 'wind=1' is neither 'typical' nor" eval --env quaid --scene flat --vary wind=1 "$p"

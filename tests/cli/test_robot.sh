@@ -18,3 +18,10 @@ json 'all(abs(x["reward"]["mean"] - r) < 0.15 * r for x, r in zip(j, [614, 600, 
 # the plain ones stall at the foot of the obstacle
 json 'all(x["distance_cm"]["mean"] > 180 for x in j[:2])'
 json 'all(x["distance_cm"]["mean"] < 60 for x in j[2:])'
+
+# what varies is seeded, and costs reward
+expect 0 eval --env quaid --scene obstacle -n 6 --vary typical --rewire cascade --json "$onnx"/aug_*RA-SAC*.onnx
+json '200 < j["reward"]["mean"] < 540'
+cp "$dir/out" "$dir/first"
+expect 0 eval --env quaid --scene obstacle -n 6 --vary typical --rewire cascade --json -j 1 "$onnx"/aug_*RA-SAC*.onnx
+json 'j["reward"] == json.load(open("'"$dir"'/first"))["reward"]'
