@@ -1,174 +1,88 @@
 /* bench_step.c - time of one control step, for every kernel set of this CPU, beside the time that a
- * plain loop needs to read the same weights. In interleaved rounds, so that a change of clock or a
- * busy neighbour meets them all.
+ * plain loop needs to read the same weights (see src/app/bench_rounds.h).
  *
- *   bench_step FILE.deft|ra|td3 [KERNELS]     (ra, td3: random weights in the paper's shapes) */
+ *   bench_step FILE.deft|ra|td3|ra-int8|td3-int8|ra-int4|td3-int4 [KERNELS]
+ *                                              (names: random weights in the paper's shapes) */
+#include "app/bench_rounds.h"
 #include "deft/emit.h"
 #include "deft/kernels.h"
-#include "image/image.h"
-#include "unit/emit/random_model.h"
+#include "unit/emit/paper_qmodel.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 400, STEPS = 25, MOST_SETS = 8 };
 
-typedef struct runner {
-    const char *name;
-    deft_policy policy;
-    double ns[ROUNDS];
-} runner;
-
-typedef struct weights {
-    const float *at[64];
-    size_t n[64];
-    size_t count, bytes;
-} weights;
-
-static double now_ns(void)
+/* On a cache line: the layout is made for it. */
+static bool align(deft_bytes *image, deft_arena *a)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void report(const char *name, double *ns, double read)
-{
-    qsort(ns, ROUNDS, sizeof *ns, by_value);
-    printf("%-8s min %8.0f  median %8.0f ns/step", name, ns[0], ns[ROUNDS / 2]);
-    if (read > 0) printf("  %5.2f x the read loop", ns[ROUNDS / 2] / read);
-    printf("\n");
-}
-
-#if defined(__x86_64__)
-__attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-static float
-read_all(const weights *w)
-{
-    typedef float v __attribute__((vector_size(64)));
-    typedef float v_unaligned __attribute__((vector_size(64), aligned(4), may_alias));
-    v a = {0}, b = {0}, c = {0}, d = {0};
-    for (size_t k = 0; k < w->count; k++) {
-        const float *p = w->at[k];
-        for (size_t i = 0; i + 64 <= w->n[k]; i += 64) {
-            a += *(const v_unaligned *)(p + i);
-            b += *(const v_unaligned *)(p + i + 16);
-            c += *(const v_unaligned *)(p + i + 32);
-            d += *(const v_unaligned *)(p + i + 48);
-        }
-    }
-    a += b + c + d;
-    return a[0] + a[5];
-}
-
-static weights weights_of(const deft_image *im)
-{
-    weights w = {.count = 0};
-    for (uint32_t k = 0; k < im->n_layer && w.count + 2 <= 64; k++) {
-        deft_image_layer l;
-        deft_image_layer_at(im->data, im->directory, k, &l);
-        const size_t gates = l.kind == DEFT_IMAGE_GRU    ? 3
-                             : l.kind == DEFT_IMAGE_LSTM ? 4
-                                                         : l.kind == DEFT_IMAGE_DENSE;
-        const size_t rows = gates * l.n_out;
-        if (!gates) continue;
-        w.at[w.count] = l.weight;
-        w.n[w.count++] = rows * l.n_in;
-        if (l.weight_h) {
-            w.at[w.count] = l.weight_h;
-            w.n[w.count++] = rows * l.n_out;
-        }
-    }
-    for (size_t k = 0; k < w.count; k++) w.bytes += 4 * w.n[k];
-    return w;
-}
-
-static void measure(runner *r, size_t n, const weights *w, double *read_ns)
-{
-    float obs[1024] = {0}, act[1024];
-    volatile float sink = 0;
-    for (size_t i = 0; i < 17; i++) obs[i] = 0.1f * (float)i - 0.7f;
-    for (int round = 0; round < ROUNDS; round++) {
-        double start = now_ns();
-        for (int s = 0; s < STEPS; s++) sink = sink + read_all(w);
-        read_ns[round] = (now_ns() - start) / STEPS;
-        for (size_t k = 0; k < n; k++) {
-            start = now_ns();
-            for (int s = 0; s < STEPS; s++) (void)deft_policy_step(&r[k].policy, obs, NULL, act);
-            r[k].ns[round] = (now_ns() - start) / STEPS;
-        }
-    }
-    (void)sink;
-}
-
-static int run(deft_bytes image, const char *only, deft_arena *a)
-{
-    // on a cache line: the layout is made for it
-    uint8_t *copy = deft_arena_alloc(a, image.size + 64);
-    deft_image im;
-    if (!copy) return 1;
+    uint8_t *copy = deft_arena_alloc(a, image->size + 64);
+    if (!copy) return false;
     copy += -(uintptr_t)copy % 64;
-    memcpy(copy, image.data, image.size);
-    const int32_t size = deft_policy_size(copy, image.size);
-    if (size < 0 || deft_image_open(&im, copy, image.size) != DEFT_OK || im.n_obs > 1024 ||
-        im.n_act > 1024) {
-        (void)fprintf(stderr, "bench_step: not an image this can measure: %d\n", (int)size);
-        return 1;
-    }
-    runner *r = DEFT_NEW_ARRAY(a, runner, MOST_SETS);
-    double *read_ns = DEFT_NEW_ARRAY(a, double, ROUNDS);
-    size_t n = 0;
-    for (const deft_kernels *const *k = deft_kernels_all(); r && *k && n < MOST_SETS; k++) {
+    memcpy(copy, image->data, image->size);
+    image->data = copy;
+    return true;
+}
+
+static deft_status run(deft_bytes image, const char *only, deft_arena *a, deft_error *err)
+{
+    bench_policy *p = DEFT_NEW_ARRAY(a, bench_policy, MOST_SETS);
+    bench_entry e[MOST_SETS + 1];
+    const char *name[MOST_SETS + 1] = {"read"};
+    int32_t n = 0;
+    if (!p || !align(&image, a)) return deft_fail(err, DEFT_E_SPACE, "no memory");
+    for (const deft_kernels *const *k = deft_kernels_all(); *k && n < MOST_SETS; k++) {
         if (only && strcmp(only, deft_kernels_name(*k)) != 0) continue;
-        const deft_policy_config cfg = {copy, image.size, deft_arena_alloc(a, (size_t)size),
-                                        (size_t)size, *k};
-        r[n].name = deft_kernels_name(*k);
-        if (deft_policy_init(&r[n].policy, &cfg) != DEFT_OK) return 1;
-        const deft_status s = deft_policy_selftest(&r[n].policy);
-        n++;
-        if (s != DEFT_OK) printf("%s: self-test: %s\n", deft_kernels_name(*k), deft_status_str(s));
+        deft_status s = bench_policy_open(&p[n], image, *k, a, err);
+        if (s != DEFT_OK) return s;
+        s = deft_policy_selftest(&p[n].policy);
+        if (s != DEFT_OK) return deft_fail(err, s, "%s: self-test", deft_kernels_name(*k));
+        e[n + 1] = (bench_entry){.run = bench_step_policy, .user = &p[n]};
+        name[++n] = deft_kernels_name(*k);
     }
-    if (!read_ns || !n) return 1;
-    const weights w = weights_of(&im);
-    measure(r, n, &w, read_ns); // once to warm up
-    measure(r, n, &w, read_ns);
-    report("read", read_ns, 0);
-    printf("         image %zu bytes, weights %zu, arena %d\n", image.size, w.bytes, (int)size);
-    for (size_t k = 0; k < n; k++) report(r[k].name, r[k].ns, read_ns[ROUNDS / 2]);
-    return 0;
+    if (!n) return deft_fail(err, DEFT_E_ARG, "no such kernels");
+    e[0] = (bench_entry){.run = bench_read_weights, .user = &p[0].facts};
+    for (int32_t k = 0; k <= n; k++) e[k].ns = DEFT_NEW_ARRAY(a, double, ROUNDS);
+    bench_plan plan = {.rounds = ROUNDS, .times = STEPS};
+    bool pinned;
+    const deft_status s = bench_rounds(e, n + 1, &plan, &pinned, err);
+    if (s != DEFT_OK) return s;
+    for (int32_t k = 0; k <= n; k++) {
+        printf("%-10s min %8.0f  median %8.0f ns", name[k], e[k].ns_min, e[k].ns_median);
+        printf("  %6.2f (min %6.2f) x the read loop\n", e[k].ns_median / e[0].ns_median,
+               e[k].ns_min / e[0].ns_min);
+    }
+    return DEFT_OK;
+}
+
+static deft_status make(const char *what, deft_arena *a, deft_bytes *image, deft_error *err)
+{
+    static const char *const name[] = {"td3", "ra", "td3-int8", "ra-int8", "td3-int4", "ra-int4"};
+    deft_rng rng;
+    deft_rng_seed(&rng, 1);
+    for (size_t k = 0; k < sizeof name / sizeof *name; k++) {
+        if (strcmp(name[k], what) != 0) continue;
+        if (k < 2) return deft_image_write(paper_model(&rng, a, k == 1), a, image, err);
+        const deft_image_options opt = {.layout = DEFT_IMAGE_PANELS};
+        const deft_number weights = k < 4 ? DEFT_NUM_S8 : DEFT_NUM_S4;
+        return deft_image_write_q(paper_qmodel(&rng, a, k % 2 == 1, weights), &opt, a, image, err);
+    }
+    return deft_file_read(what, 0, a, image, err);
 }
 
 int main(int argc, char **argv)
 {
     if (argc != 2 && argc != 3) {
-        (void)fprintf(stderr, "usage: bench_step FILE.deft|ra|td3 [KERNELS]\n");
+        (void)fprintf(stderr, "usage: bench_step FILE.deft|ra|td3|ra-int8|... [KERNELS]\n");
         return 2;
     }
     deft_arena *a = deft_arena_create(0);
     if (!a) return 1;
     deft_error err = {0};
     deft_bytes image = {NULL, 0};
-    deft_rng rng;
-    deft_rng_seed(&rng, 1);
-    const bool ra = strcmp(argv[1], "ra") == 0;
-    deft_status s = ra || strcmp(argv[1], "td3") == 0
-                        ? deft_image_write(paper_model(&rng, a, ra), a, &image, &err)
-                        : deft_file_read(argv[1], 0, a, &image, &err);
-    int status = 1;
-    if (s != DEFT_OK) {
-        (void)fprintf(stderr, "bench_step: %s\n", err.text);
-    } else {
-        status = run(image, argc == 3 ? argv[2] : NULL, a);
-    }
+    deft_status s = make(argv[1], a, &image, &err);
+    if (s == DEFT_OK) s = run(image, argc == 3 ? argv[2] : NULL, a, &err);
+    if (s != DEFT_OK) (void)fprintf(stderr, "bench_step: %s\n", err.text);
     deft_arena_destroy(a);
-    return status;
+    return s == DEFT_OK ? 0 : 1;
 }

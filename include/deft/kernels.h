@@ -14,7 +14,7 @@ const deft_kernels *deft_kernels_best(void);
 /* NULL-terminated, the reference first, all of them executable on this CPU. */
 const deft_kernels *const *deft_kernels_all(void);
 const deft_kernels *deft_kernels_find(const char *name); // NULL if absent or not executable
-const char *deft_kernels_name(const deft_kernels *k);    // "ref", "avx2", "avx512", "neon"
+const char *deft_kernels_name(const deft_kernels *k);    // "ref", "avx2", "avx512vnni", ...
 
 #ifdef __cplusplus
 }

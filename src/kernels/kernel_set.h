@@ -85,20 +85,25 @@ typedef struct deft_kernels_q {
     void (*pointwise)(const deft_pointwise_q *p, const void *x, const deft_output_q *out, void *y);
 } deft_kernels_q;
 
-/* The float operations of a set are there together or not at all. */
+typedef struct deft_kernels_f32 {
+    /* y[o] = (0 + w[o][0] x[0] + w[o][1] x[1] + ...) + bias[o]; y does not overlap x */
+    void (*dense_rows)(const deft_matrix_f32 *m, const float *x, float *y);
+    void (*dense_panels)(const deft_matrix_f32 *m, const float *x, float *y);
+    /* y[i] = deft_activation_f32(a, y[i]) */
+    void (*activation)(deft_activation a, float *y, uint32_t n);
+    void (*gru)(const deft_gru_f32 *g, const float *h, float *h_new);
+} deft_kernels_f32;
+
+/* A set: what it does not have of its own it takes from another. */
 struct deft_kernels {
     const char *name;
-    /* y[o] = (0 + w[o][0] x[0] + w[o][1] x[1] + ...) + bias[o]; y does not overlap x */
-    void (*dense_rows_f32)(const deft_matrix_f32 *m, const float *x, float *y);
-    void (*dense_panels_f32)(const deft_matrix_f32 *m, const float *x, float *y);
-    /* y[i] = deft_activation_f32(a, y[i]) */
-    void (*activation_f32)(deft_activation a, float *y, uint32_t n);
-    void (*gru_f32)(const deft_gru_f32 *g, const float *h, float *h_new);
-    const deft_kernels_q *q; // NULL: no integer policies
+    const deft_kernels_f32 *f32; // NULL: no float policies
+    const deft_kernels_q *q;     // NULL: no integer policies
 };
 
 extern const deft_kernels deft_kernels_ref; // everything
 extern const deft_kernels deft_kernels_int; // integers alone, matrices in rows: for small devices
+extern const deft_kernels_f32 deft_kernels_f32_ref;
 extern const deft_kernels_q deft_kernels_q_ref, deft_kernels_q_rows;
 
 /* The reference, for sets that have nothing better. */

@@ -5,9 +5,14 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-extern const deft_kernels deft_kernels_avx2, deft_kernels_avx512;
+extern const deft_kernels_f32 deft_kernels_f32_avx2, deft_kernels_f32_avx512;
+extern const deft_kernels_q deft_kernels_q_vnni;
 
-/* Both ask the operating system too: it must save the wide registers. */
+static const deft_kernels avx2 = {"avx2", &deft_kernels_f32_avx2, &deft_kernels_q_ref};
+static const deft_kernels avx512 = {"avx512", &deft_kernels_f32_avx512, &deft_kernels_q_ref};
+static const deft_kernels vnni = {"avx512vnni", &deft_kernels_f32_avx512, &deft_kernels_q_vnni};
+
+/* All of these ask the operating system too: it must save the wide registers. */
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -18,26 +23,33 @@ static int has_avx512(void)
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-#elif defined(__aarch64__)
-extern const deft_kernels deft_kernels_neon;
-#endif
 
 const deft_kernels *const *deft_kernels_all(void)
 {
-#if defined(__x86_64__)
-    static const deft_kernels *const all[] = {&deft_kernels_ref, &deft_kernels_avx2,
-                                              &deft_kernels_avx512, NULL};
-    static const deft_kernels *const up_to_avx2[] = {&deft_kernels_ref, &deft_kernels_avx2, NULL};
+    static const deft_kernels *const with_vnni[] = {&deft_kernels_ref, &avx2, &avx512, &vnni, NULL};
+    static const deft_kernels *const with_avx512[] = {&deft_kernels_ref, &avx2, &avx512, NULL};
+    static const deft_kernels *const with_avx2[] = {&deft_kernels_ref, &avx2, NULL};
     static const deft_kernels *const baseline[] = {&deft_kernels_ref, NULL};
-    return has_avx512() ? all : has_avx2() ? up_to_avx2 : baseline;
+    if (has_avx512()) return __builtin_cpu_supports("avx512vnni") ? with_vnni : with_avx512;
+    return has_avx2() ? with_avx2 : baseline;
+}
 #elif defined(__aarch64__)
-    static const deft_kernels *const all[] = {&deft_kernels_ref, &deft_kernels_neon, NULL};
+extern const deft_kernels_f32 deft_kernels_f32_neon;
+
+static const deft_kernels neon = {"neon", &deft_kernels_f32_neon, &deft_kernels_q_ref};
+
+const deft_kernels *const *deft_kernels_all(void)
+{
+    static const deft_kernels *const all[] = {&deft_kernels_ref, &neon, NULL};
     return all;
+}
 #else
+const deft_kernels *const *deft_kernels_all(void)
+{
     static const deft_kernels *const all[] = {&deft_kernels_ref, NULL};
     return all;
-#endif
 }
+#endif
 
 const deft_kernels *deft_kernels_best(void)
 {

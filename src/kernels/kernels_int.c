@@ -12,4 +12,4 @@ const deft_kernels_q deft_kernels_q_rows = {
     deft_pointwise_q_ref,
 };
 
-const deft_kernels deft_kernels_int = {"int", NULL, NULL, NULL, NULL, &deft_kernels_q_rows};
+const deft_kernels deft_kernels_int = {"int", NULL, &deft_kernels_q_rows};

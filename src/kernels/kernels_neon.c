@@ -4,9 +4,8 @@
 #define SIMD_CHAINS 16
 #include "kernels/kernels_simd.h"
 
-extern const deft_kernels deft_kernels_neon;
-const deft_kernels deft_kernels_neon = {"neon", deft_dense_rows_f32_ref, dense_panels, activation,
-                                        gru,    &deft_kernels_q_ref};
+extern const deft_kernels_f32 deft_kernels_f32_neon;
+const deft_kernels_f32 deft_kernels_f32_neon = SIMD_KERNELS;
 #else
 typedef int deft_kernels_neon_is_elsewhere;
 #endif

@@ -44,5 +44,7 @@ static void gru(const deft_gru_f32 *g, const float *h, float *h_new)
     }
 }
 
-const deft_kernels deft_kernels_ref = {"ref", deft_dense_rows_f32_ref, dense_panels, activation,
-                                       gru,   &deft_kernels_q_ref};
+const deft_kernels_f32 deft_kernels_f32_ref = {deft_dense_rows_f32_ref, dense_panels, activation,
+                                               gru};
+
+const deft_kernels deft_kernels_ref = {"ref", &deft_kernels_f32_ref, &deft_kernels_q_ref};

@@ -143,7 +143,7 @@ static void activation(deft_activation a, float *y, uint32_t n)
 {
     if (a.kind == DEFT_ACT_NONE) return;
     if (a.kind == DEFT_ACT_GELU || a.kind == DEFT_ACT_SOFTPLUS) { // rare, and long
-        deft_kernels_ref.activation_f32(a, y, n);
+        deft_kernels_f32_ref.activation(a, y, n);
         return;
     }
     uint32_t i = 0;
@@ -242,5 +242,10 @@ static void dense_panels(const deft_matrix_f32 *m, const float *x, float *y)
     }
     for (uint32_t o = 0; m->bias && o < m->n_out; o++) y[o] += m->bias[o];
 }
+
+#define SIMD_KERNELS                                                                               \
+    {                                                                                              \
+        deft_dense_rows_f32_ref, dense_panels, activation, gru                                     \
+    }
 
 #endif

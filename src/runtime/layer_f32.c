@@ -64,9 +64,9 @@ static void dense(const deft_step *s, const deft_image_layer *l, deft_matrix_f32
                   float *y)
 {
     if (l->layout == DEFT_LAYOUT_PANELS128) {
-        s->kernels->dense_panels_f32(&m, x, y);
+        s->kernels->dense_panels(&m, x, y);
     } else {
-        s->kernels->dense_rows_f32(&m, x, y);
+        s->kernels->dense_rows(&m, x, y);
     }
 }
 
@@ -96,7 +96,7 @@ static void gru(const deft_step *s, const deft_image_layer *l, const float *x, c
     g.n = n;
     dense(s, l, matrix(l->weight, l->bias, l->n_in, 3 * n), x, gx);
     dense(s, l, matrix(l->weight_h, l->bias_h, n, 3 * n), h, gh);
-    s->kernels->gru_f32(&g, h, h_new);
+    s->kernels->gru(&g, h, h_new);
 }
 
 /* The reset gate scales h before the matrix product of the third gate. */
@@ -111,11 +111,11 @@ static void gru_reset_before(const deft_step *s, const deft_image_layer *l, cons
     dense(s, l, matrix(l->weight, l->bias, l->n_in, 3 * n), x, gx);
     dense(s, l, matrix(l->weight_h, l->bias_h, n, 2 * n), h, gh);
     add_to(gx, gh, 2 * n);
-    s->kernels->activation_f32(sigmoid, gx, 2 * n);
+    s->kernels->activation(sigmoid, gx, 2 * n);
     for (uint32_t i = 0; i < n; i++) gh[i] = r[i] * h[i];
     dense(s, l, matrix(l->weight_h + 2 * (size_t)n * n, bias_n, n, n), gh, hn);
     add_to(c, hn, n);
-    s->kernels->activation_f32(hyperbolic_tangent, c, n);
+    s->kernels->activation(hyperbolic_tangent, c, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = c[i] + z[i] * (h[i] - c[i]);
 }
 
@@ -130,11 +130,11 @@ static void lstm(const deft_step *s, const deft_image_layer *l, const float *x, 
     dense(s, l, matrix(l->weight, l->bias, l->n_in, 4 * n), x, gx);
     dense(s, l, matrix(l->weight_h, l->bias_h, n, 4 * n), h, gh);
     add_to(gx, gh, 4 * n);
-    s->kernels->activation_f32(sigmoid, gx, 2 * n);
-    s->kernels->activation_f32(hyperbolic_tangent, gx + 2 * (size_t)n, n);
-    s->kernels->activation_f32(sigmoid, gx + 3 * (size_t)n, n);
+    s->kernels->activation(sigmoid, gx, 2 * n);
+    s->kernels->activation(hyperbolic_tangent, gx + 2 * (size_t)n, n);
+    s->kernels->activation(sigmoid, gx + 3 * (size_t)n, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = c_new[i] = f[i] * c[i] + in[i] * g[i];
-    s->kernels->activation_f32(hyperbolic_tangent, h_new, n);
+    s->kernels->activation(hyperbolic_tangent, h_new, n);
     for (uint32_t i = 0; i < n; i++) h_new[i] = o[i] * h_new[i];
 }
 
@@ -232,5 +232,5 @@ void deft_step_layer(const deft_step *s, uint32_t index)
         elementwise(&l, x, s->values + at);
         break;
     }
-    s->kernels->activation_f32(l.activation, s->values + at, l.n_out);
+    s->kernels->activation(l.activation, s->values + at, l.n_out);
 }

@@ -43,7 +43,7 @@ void deft_policy_clipped(deft_policy *p, uint32_t n);
 
 /* One step's view of the arena of a float policy. All floats. */
 typedef struct deft_step {
-    const deft_kernels *kernels;
+    const deft_kernels_f32 *kernels;
     const uint8_t *image;
     uint32_t directory;
     const float *obs;       // [n_obs] behind the front end

@@ -81,7 +81,7 @@ static int32_t size_of(const deft_image *im, int kept)
 static deft_status served(const deft_image *im, const deft_kernels *k)
 {
     (void)im;
-    return k->dense_rows_f32 ? DEFT_OK : DEFT_E_UNSUPPORTED;
+    return k->f32 ? DEFT_OK : DEFT_E_UNSUPPORTED;
 }
 
 static void bind(deft_policy *p, const deft_image *im)
@@ -107,7 +107,7 @@ static deft_step step_of(const deft_policy *p)
 {
     deft_step s;
     const uint32_t odd = p->flags & DEFT_POLICY_ODD ? 1 : 0;
-    s.kernels = p->cfg.kernels;
+    s.kernels = p->cfg.kernels->f32;
     s.image = p->cfg.image;
     s.directory = p->directory;
     s.offset = (const uint32_t *)p->cfg.arena;

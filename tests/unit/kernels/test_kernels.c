@@ -60,7 +60,7 @@ static void check_dense(const deft_kernels *k, deft_rng *r, uint32_t n_out, uint
     for (int layout = 0; layout < 2; layout++) {
         const deft_matrix_f32 m = {layout ? panels + shift : rows, b, n_in, n_out};
         memset(got, 0x55, sizeof got);
-        (layout ? k->dense_panels_f32 : k->dense_rows_f32)(&m, x + 1, got + 1);
+        (layout ? k->f32->dense_panels : k->f32->dense_rows)(&m, x + 1, got + 1);
         uint32_t different = 0;
         for (uint32_t o = 0; o < n_out; o++) {
             different += !same(want[o], got[o + 1]);
@@ -88,7 +88,7 @@ static void check_activations(const deft_kernels *k, deft_rng *r)
                 if (round % 2) y[i] = (float)(deft_rng_normal(r) * (round % 4 == 1 ? 1 : 30));
                 want[i] = i < n ? deft_activation_f32(a, y[i]) : y[i];
             }
-            k->activation_f32(a, y, n);
+            k->f32->activation(a, y, n);
             for (uint32_t i = 0; i < 67; i++) {
                 CHECK(same(want[i], y[i]), "%s, activation %d: %a instead of %a", k->name, kind,
                       (double)y[i], (double)want[i]);
@@ -108,7 +108,7 @@ static void check_gru(const deft_kernels *k, deft_rng *r, uint32_t n)
     memset(got, 0x55, sizeof got);
     memcpy(x_kernel, x, sizeof x);
     const deft_gru_f32 g = {x_kernel, h, n};
-    k->gru_f32(&g, old, got);
+    k->f32->gru(&g, old, got);
     for (uint32_t i = 0; i < n; i++) {
         const float reset = deft_sigmoid_f32(x[i] + h[i]);
         const float z = deft_sigmoid_f32(x[n + i] + h[n + i]);
