@@ -235,8 +235,8 @@ def write_leg(w, fb, lr):
     w(f'<body name="limb_{name}" pos="{nums(at)}">')
     w(masses["limb"].xml(at))
     w(hinge(f"limb_joint_{name}", side, ROTOR, BEARING_DAMPING))
-    w(ball(shift(G, x), y["limb"], KNEE_RADIUS, at, f'name="knee_{name}" class="solid"'))
-    w(bar(shift(D, x), shift(G, x), y["limb"], 0.065, at, 'class="look" rgba="0.16 0.42 0.75 1"'))
+    w(ball(shift(G, x), y["limb"], KNEE_RADIUS, at, f'name="knee_{name}" class="part"'))
+    w(bar(shift(D, x), shift(G, x), y["limb"], 0.065, at, 'class="part" rgba="0.16 0.42 0.75 1"'))
     w(bar(shift(D, x), shift(C, x), y["limb"], 0.035, at, 'class="arm"'))
     at = (x + G[0], y["calf"], G[1])
     w(f'<body name="calf_{name}" pos="{nums(p - q for p, q in zip(at, limb_at))}">')
@@ -244,9 +244,9 @@ def write_leg(w, fb, lr):
     # Both ends of the knee's rod turn as the calf does against the limb.
     w(hinge(f"calf_joint_{name}", side, 2 * ROTOR, CALF_DAMPING + BEARING_DAMPING))
     for what, p in (("toe", TOE), ("heel", HEEL)):
-        w(ball(shift(p, x), y["calf"], SOLE_RADIUS, at, f'name="{what}_{name}" class="solid"'))
+        w(ball(shift(p, x), y["calf"], SOLE_RADIUS, at, f'name="{what}_{name}" class="part"'))
     for p, q, radius in SHIN:
-        w(bar(shift(p, x), shift(q, x), y["calf"], radius - 0.005, at, 'class="look"'))
+        w(bar(shift(p, x), shift(q, x), y["calf"], radius - 0.005, at, 'class="part"'))
     w("</body>")
     w("</body>")
 
@@ -264,21 +264,21 @@ def write_trunk(w):
     w("<freejoint/>")
     w(TRUNK.xml((0, 0, 0)))
     w('<site name="imu" pos="0 0 -0.08" size="0.01"/>')
-    w('<geom name="belly" type="sphere" size="0.06" pos="0 0 -0.155" class="solid"/>')
-    w('<geom type="capsule" size="0.03" fromto="-0.94 0 -0.185 1 0 -0.185" class="look"/>')
-    w('<geom name="board" type="box" size="0.3 0.14 0.04" pos="0 0 -0.11" class="look" '
+    w('<geom name="belly" type="sphere" size="0.06" pos="0 0 -0.155" class="part"/>')
+    w('<geom type="capsule" size="0.03" fromto="-0.94 0 -0.185 1 0 -0.185" class="part"/>')
+    w('<geom name="board" type="box" size="0.3 0.14 0.04" pos="0 0 -0.11" class="part" '
       'rgba="0.1 0.35 0.2 1"/>')
     for fb, x in HIP_X.items():
         for z in (-0.15, 0.27):
             w(f'<geom type="capsule" size="0.03" fromto="{nums((x, -0.43, z, x, 0.43, z))}" '
-              'class="look"/>')
+              'class="part"/>')
         for lr, side in (("l", 1), ("r", -1)):
             for z, what in ((-0.12, "hip"), (0.24, "shoulder")):
                 w(f'<geom name="{what}_{fb}{lr}" type="sphere" size="0.06" '
-                  f'pos="{nums((x, side * 0.4, z))}" class="solid"/>')
+                  f'pos="{nums((x, side * 0.4, z))}" class="part"/>')
             for dx in (0.085, -0.085):
                 w(f'<geom type="box" size="0.06 0.12 0.2" pos="{nums((x + dx, side * 0.4, 0.06))}" '
-                  'class="look" rgba="0.12 0.12 0.13 1"/>')
+                  'class="part" rgba="0.12 0.12 0.13 1"/>')
     for fb in HIP_X:
         for lr in "lr":
             write_leg(w, fb, lr)
@@ -298,16 +298,15 @@ def write_robot(path):
     w("<mujoco>")
     w("<!-- The quadruped; scenes include it. Written by tools/make_quaid.py, which explains it. -->")
     w('<compiler angle="radian" inertiafromgeom="false" balanceinertia="true"/>')
-    w('<option timestep="0.01" integrator="Euler" gravity="0 0 -9.81" iterations="20" '
-      'collision="predefined"/>')
+    w('<option timestep="0.01" integrator="Euler" gravity="0 0 -9.81" iterations="20"/>')
     w('<size nconmax="100" njmax="500"/>')
     w("<default>")
     w('<joint limited="false"/>')
-    w('<geom contype="0" conaffinity="0" condim="3" friction="1 0.005 0.0001" margin="0.002"/>')
-    for name, color, collides in (("solid", "0.75 0.76 0.78 1", 1), ("look", "0.75 0.76 0.78 1", 0),
-                                  ("arm", "0.9 0.55 0.15 1", 0), ("ground", "0.6 0.5 0.38 1", 2)):
+    w('<geom contype="0" conaffinity="0" friction="1 0.005 0.0001"/>')
+    for name, color in (("part", "0.75 0.76 0.78 1"), ("arm", "0.9 0.55 0.15 1"),
+                        ("ground", "0.6 0.5 0.38 1")):
         w(f'<default class="{name}">')
-        w(f'<geom contype="{collides & 1}" conaffinity="{collides >> 1}" rgba="{color}"/>')
+        w(f'<geom rgba="{color}"/>')
         w("</default>")
     w("</default>")
     w("<worldbody>")
@@ -340,11 +339,11 @@ def write_robot(path):
             w(f'<velocity joint="{joint}_{leg}" kv="{SERVO_KV}"/>')
     w("</actuator>")
     w("<sensor>")
-    w('<framequat objtype="site" objname="imu"/>')
-    w('<framepos objtype="site" objname="imu"/>')
-    w('<accelerometer site="imu"/>')
-    w('<gyro site="imu"/>')
-    w('<magnetometer site="imu"/>')
+    w('<framequat name="orientation" objtype="site" objname="imu"/>')
+    w('<framepos name="position" objtype="site" objname="imu"/>')
+    w('<accelerometer name="acceleration" site="imu"/>')
+    w('<gyro name="gyro" site="imu"/>')
+    w('<magnetometer name="magnetometer" site="imu"/>')
     w("</sensor>")
     w("</mujoco>")
     w.save(path)
@@ -396,7 +395,7 @@ def scene(folder, name, what, body):
         for text in w.assets:
             w(text)
         w("</asset>")
-    # MuJoCo need not search for what might touch: nothing else does.
+    # All that can touch, so that MuJoCo need not search for it.
     w("<contact>")
     for solid in SOLIDS:
         for ground, contact in w.grounds:
