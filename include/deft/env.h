@@ -20,7 +20,7 @@ typedef enum deft_reward_set {
 typedef struct deft_domain {
     double current_noise_a;  // normal, sd: each leg's current, the total is their sum; >= 0
     double angle_noise_rad;  // yaw, pitch, roll
-    double acc_noise;        // z acceleration, m/s^2
+    double acc_noise;        // z acceleration, model units
     int32_t delay_max;       // observations arrive 0..delay_max steps late, drawn an episode; 0..3
     double loss;             // probability that one is lost: the one before is seen again; [0, 1)
     double friction, mass;   // of the ground, of all of the robot: a factor uniform in 1 +- this;
