@@ -36,7 +36,9 @@ typedef struct worker {
 
 struct crew {
     const deft_rollout_config *cfg;
-    int32_t episodes, jobs;
+    int32_t episodes;
+    int32_t ahead; // no episode starts before all but so many before it are in the log
+    int32_t jobs;  // of the calling thread alone
     worker *worker[MAX_JOBS];
     atomic_int next, last_wanted;
     log_shape shape;
@@ -61,10 +63,9 @@ static void give_up_after(crew *c, int32_t number)
 /* Keeps unwritten episodes few: nobody runs further ahead of the log than this. */
 static void wait_for_log(crew *c, int32_t number)
 {
-    const int32_t ahead = 4 * c->jobs;
     if (!c->log) return;
     (void)pthread_mutex_lock(&c->mutex);
-    while (number - c->written >= ahead && number <= atomic_load(&c->last_wanted))
+    while (number - c->written >= c->ahead && number <= atomic_load(&c->last_wanted))
         (void)pthread_cond_wait(&c->to_workers, &c->mutex);
     (void)pthread_mutex_unlock(&c->mutex);
 }
@@ -392,6 +393,7 @@ deft_status deft_rollout_run(const deft_controller *c, const deft_env *env,
     w->cfg = cfg;
     w->episodes = cfg->episodes ? cfg->episodes : DEFAULT_EPISODES;
     w->jobs = count_jobs(cfg, w->episodes);
+    w->ahead = 4 * w->jobs;
     w->failed = INT32_MAX;
     atomic_init(&w->next, 0);
     atomic_init(&w->last_wanted, INT_MAX);
