@@ -75,12 +75,16 @@ uint64_t deft_image_layer_view(const uint8_t *p, uint32_t offset, uint64_t limit
 static int activation_ok(const deft_image_layer *l)
 {
     const deft_activation a = l->activation;
+    const uint8_t kind = l->activation_kind;
+    const int two = kind == DEFT_ACT_SELU || kind == DEFT_ACT_CLIP;
+    const int one = two || kind == DEFT_ACT_LEAKY_RELU || kind == DEFT_ACT_ELU;
     if (l->kind == DEFT_IMAGE_GRU || l->kind == DEFT_IMAGE_LSTM || l->kind == DEFT_IMAGE_HISTORY) {
-        if (l->activation_kind != DEFT_ACT_NONE) return 0;
+        if (kind != DEFT_ACT_NONE) return 0;
     }
-    if (l->activation_kind == DEFT_ACT_CLIP) return a.alpha <= a.beta; // either may be infinite
-    return l->activation_kind < DEFT_ACT_CLIP && deft_image_finite(&a.alpha, 1) &&
-           deft_image_finite(&a.beta, 1);
+    // what does not decide the result is zero, so that one policy has one image and one name
+    if ((!one && a.alpha != 0) || (!two && a.beta != 0)) return 0;
+    if (kind == DEFT_ACT_CLIP) return a.alpha <= a.beta; // either may be infinite
+    return kind < DEFT_ACT_CLIP && deft_image_finite(&a.alpha, 1) && deft_image_finite(&a.beta, 1);
 }
 
 /* The bytes between tensors are zero, so that one policy has one image. */

@@ -163,6 +163,8 @@ static void test_layer_rules(deft_bytes image, deft_arena *a)
         {8, 24, DEFT_E_FORMAT},                                // n_in
         {12, 1, DEFT_E_FORMAT},                                // depth
         {14, 1, DEFT_E_FORMAT},                                // reserved
+        {16, 1, DEFT_E_FORMAT},                                // alpha of no activation
+        {20, 1, DEFT_E_FORMAT},                                // beta likewise
         {24, 1, DEFT_E_FORMAT},                                // epsilon
         {32, 3, DEFT_E_FORMAT},                                // a layer reading itself
         {32, 5, DEFT_E_FORMAT},                                // no such source
