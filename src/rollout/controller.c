@@ -40,9 +40,9 @@ void deft_controller_destroy(deft_controller *c)
 static int32_t last_recurrent(const deft_policy *p)
 {
     for (int32_t k = (int32_t)p->n_layer - 1; k >= 0; k--) {
-        deft_image_layer l;
-        deft_image_layer_at(p->cfg.image, p->directory, (uint32_t)k, &l);
-        if (l.kind == DEFT_IMAGE_GRU || l.kind == DEFT_IMAGE_LSTM) return k;
+        // the kind is the first byte, in float and integer policies
+        const uint8_t kind = *deft_image_payload(p->cfg.image, p->directory, (uint32_t)k);
+        if (kind == DEFT_IMAGE_GRU || kind == DEFT_IMAGE_LSTM) return k;
     }
     return -1;
 }
