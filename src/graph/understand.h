@@ -26,6 +26,17 @@ typedef struct und_ref {
     float c;
 } und_ref;
 
+/* From refs to numbers. */
+typedef struct und_slot {
+    und_ref key;
+    int32_t value;
+    bool used;
+} und_slot;
+typedef struct und_table {
+    und_slot *slot;
+    int32_t n, cap;
+} und_table;
+
 typedef enum und_kind {
     UND_INPUT = 1, // of the graph
     UND_DENSE,     // rows of a constant matrix over `in`
@@ -88,6 +99,7 @@ typedef struct und_op {
     const und_ref *alt; // MAP [n]: element k is alt_act(alt[k]); NULL: not known to be one
     deft_activation alt_act;
     und_norm *norm;
+    bool raw;       // MAP: part of nothing known so far
     und_cell *cell; // whose new h (or c) this is
     /* lowering */
     uint8_t *need;  // [n], NULL: none needed
@@ -107,6 +119,8 @@ struct und_cell {
     und_ref *h_new, *c_new;
     und_ref *gate[4]; // primitives [n]: GRU - z n, LSTM i f g o, before their functions
     bool flip_z;      // z multiplies the candidate instead of the old h
+    bool plain;       // h' is the candidate: no update gate (an Elman network)
+    bool held;        // gates that the source does not have are held open or shut by biases
     float *weight, *weight_h, *bias, *bias_h; // as in deft_layer
     int32_t draft;
 };
@@ -143,9 +157,9 @@ typedef struct und_draft {
     bool dead;
     int32_t *value; // [n_out] origin
     int64_t *element;
-    int32_t *uses;   // [n_out] readers
-    int32_t forward; // dead: its outputs are those of this draft, -1: none
-    int32_t layer;   // index in the model, -1: not placed yet
+    int32_t *uses; // [n_out] readers
+    und_src *to;   // [n_out] dead: where its outputs are now, NULL: nowhere
+    int32_t layer; // index in the model, -1: not placed yet
 } und_draft;
 
 typedef struct und {
@@ -156,6 +170,7 @@ typedef struct und {
     und_value *value; // [g->n_value]
     und_op **op;
     int32_t n_op, cap_op;
+    und_table known;   // ops by their contents
     int64_t n_element; // traced so far
     int64_t budget;    // what is left for looking at functions
     und_cell **cell;
@@ -173,6 +188,7 @@ typedef struct und {
     und_src *out_src;
     und_draft **draft;
     int32_t n_draft, cap_draft;
+    bool noted_held;
     deft_model *m;
 } und;
 
@@ -214,6 +230,9 @@ deft_status und_bad(und *u, int32_t node, const char *fmt, ...) DEFT_PRINTF(3, 4
 deft_status und_fail(und *u, int32_t node, deft_status s, const char *fmt, ...) DEFT_PRINTF(4, 5);
 /* New op of n outputs with value = the node's output `port`, or -1 for none. NULL: no memory. */
 und_op *und_add_op(und *u, und_kind kind, int32_t node, int32_t port, int32_t n);
+/* The op just added, or an earlier one that computes the same, and then the new one is taken back.
+ * -1: no memory. */
+int32_t und_unique(und *u);
 /* Elements of a value, constant or not. NULL: no memory. */
 const und_ref *und_elements(und *u, int32_t value);
 const deft_tensor *und_shape(const und *u, int32_t value);
@@ -223,16 +242,6 @@ const deft_tensor *und_in_const(const und *u, int32_t node, int32_t i);
 void und_set(und *u, int32_t node, int32_t port, const deft_tensor *shape, const und_ref *e);
 float *und_floats(und *u, const deft_tensor *t); // as float32; NULL: no memory
 
-/* From refs to numbers. */
-typedef struct und_slot {
-    und_ref key;
-    int32_t value;
-    bool used;
-} und_slot;
-typedef struct und_table {
-    und_slot *slot;
-    int32_t n, cap;
-} und_table;
 int32_t und_table_get(const und_table *t, und_ref key); // -1: absent
 bool und_table_put(und *u, und_table *t, und_ref key, int32_t value);
 
@@ -244,7 +253,7 @@ typedef struct und_entry {
 } und_entry;
 extern const und_entry und_move_table[], und_map_table[], und_linear_table[], und_cell_table[];
 
-deft_status und_move(und *u, int32_t node);
+deft_status und_move(und *u, int32_t k);
 /* A dense op over in [n_in] with weight [n][n_in] and bias [n] or NULL. Returns its index, -1: no
  * memory. */
 int32_t und_add_dense(und *u, int32_t node, const und_ref *in, const int32_t shape[2],
@@ -272,11 +281,20 @@ double und_fn_eval(und_fn fn, deft_activation act, const double x[3]);
 deft_status und_trace(und *u);
 deft_status und_find_functions(und *u);
 deft_status und_find_cells(und *u);
+/* A cell as wide as op k, to be filled in. NULL: no memory. */
+und_cell *und_new_cell(und *u, int32_t k);
+deft_status und_add_cell(und *u, und_cell *c);
 deft_status und_extract_gates(und *u, und_cell *c); // DEFT_E_UNSUPPORTED without a text: not one
+bool und_sounds_like_state(const char *name);
 deft_status und_find_state(und *u);
 deft_status und_choose_action(und *u);
 deft_status und_peel_action(und *u); // scaling and limits of the action into the contract
+deft_status und_find_needs(und *u);
 deft_status und_lower(und *u);
+/* The cell whose old h is element at of input op, and which of it. NULL: none. */
+const und_cell *und_cell_of(const und *u, int32_t op, int32_t at, int32_t *k);
+const und_history *und_history_of(const und *u, int32_t port);
+bool und_any_need(const und_op *op);
 deft_status und_fold_observations(und *u); // normalisers into the contract
 deft_status und_fuse(und *u);              // biases, scales and activations into layers
 const char *und_draft_name(und *u, const und_draft *d);

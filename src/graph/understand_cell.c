@@ -149,7 +149,7 @@ static bool lstm_shape(const und *u, const polynomial *p, und_ref gate[3], und_r
     return false;
 }
 
-static und_cell *new_cell(und *u, int32_t k)
+und_cell *und_new_cell(und *u, int32_t k)
 {
     const int32_t n = u->op[k]->n;
     und_cell *c = DEFT_NEW(u->a, und_cell);
@@ -167,13 +167,14 @@ static und_cell *new_cell(und *u, int32_t k)
     return c;
 }
 
-static deft_status add_cell(und *u, und_cell *c)
+deft_status und_add_cell(und *u, und_cell *c)
 {
     if (u->n_cell == u->cap_cell) {
         const int32_t cap = u->cap_cell ? 2 * u->cap_cell : 16;
         und_cell **grown = DEFT_NEW_ARRAY(u->a, und_cell *, cap);
         if (!grown) return und_no_memory(u);
-        if (u->n_cell) memcpy((void *)grown, (void *)u->cell, (size_t)u->n_cell * sizeof *grown);
+        if (u->n_cell)
+            memcpy((void *)grown, (void *)u->cell, (size_t)u->n_cell * sizeof(und_cell *));
         u->cell = grown;
         u->cap_cell = cap;
     }
@@ -185,7 +186,7 @@ static deft_status try_gru(und *u, int32_t k, const polynomial *first)
 {
     gru_element e, g;
     if (!gru_shape(u, first, &e)) return DEFT_OK;
-    und_cell *c = new_cell(u, k);
+    und_cell *c = und_new_cell(u, k);
     if (!c) return und_no_memory(u);
     c->flip_z = e.flip;
     for (int32_t j = 0; j < c->n; j++) {
@@ -198,7 +199,7 @@ static deft_status try_gru(und *u, int32_t k, const polynomial *first)
         c->h[j] = g.h;
     }
     u->op[k]->cell = c;
-    return add_cell(u, c);
+    return und_add_cell(u, c);
 }
 
 /* c': kept with its op until h' is found. */
@@ -206,7 +207,7 @@ static deft_status try_lstm_c(und *u, int32_t k, const polynomial *first)
 {
     und_ref gate[3], old;
     if (!lstm_shape(u, first, gate, &old)) return DEFT_OK;
-    und_cell *c = new_cell(u, k);
+    und_cell *c = und_new_cell(u, k);
     if (!c) return und_no_memory(u);
     c->lstm = true;
     c->op = -1;
@@ -247,7 +248,7 @@ static deft_status try_lstm_h(und *u, int32_t k)
     }
     c->op = k;
     u->op[k]->cell = c;
-    return add_cell(u, c);
+    return und_add_cell(u, c);
 }
 
 deft_status und_find_cells(und *u)
@@ -257,7 +258,7 @@ deft_status und_find_cells(und *u)
         deft_status s = DEFT_OK;
         polynomial p;
         if (op->kind == UND_CELL) {
-            s = add_cell(u, op->cell);
+            s = und_add_cell(u, op->cell);
         } else if (op->kind == UND_MAP && !op->norm && !op->alt &&
                    (op->fn == UND_ADD || op->fn == UND_SUB)) {
             if (!multiply_out(u, (und_ref){k, 0, 0}, &p)) continue;

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_DAG = 40, N_SAMPLE = 48, BUDGET = 1 << 26 };
+enum { MAX_DAG = 40, N_SAMPLE = 54, BUDGET = 1 << 26 };
 
 /* The elements below an element, down to what is no map. Operands come before their users. */
 typedef struct dag {
@@ -21,14 +21,11 @@ static bool is_map(const und *u, und_ref r)
     return r.op >= 0 && u->op[r.op]->kind == UND_MAP && !u->op[r.op]->norm;
 }
 
-/* Operands of a map: those of the activation it is known to be, or its own. */
+/* Operands of a map as it was written: an activation found in it may hide what a larger one is a
+ * function of. */
 static int operands(const und *u, und_ref r, und_ref x[3])
 {
     const und_op *op = u->op[r.op];
-    if (op->alt) {
-        x[0] = op->alt[r.at];
-        return 1;
-    }
     int n = 0;
     while (n < 3 && op->x[n]) {
         x[n] = op->x[n][r.at];
@@ -39,8 +36,7 @@ static int operands(const und *u, und_ref r, und_ref x[3])
 
 static bool curved(const und_op *op)
 {
-    return op->alt ||
-           (op->fn != UND_ADD && op->fn != UND_SUB && op->fn != UND_MUL && op->fn != UND_FMA);
+    return op->fn != UND_ADD && op->fn != UND_SUB && op->fn != UND_MUL && op->fn != UND_FMA;
 }
 
 static int find(const dag *d, und_ref r)
@@ -50,7 +46,7 @@ static int find(const dag *d, und_ref r)
     return -1;
 }
 
-static bool collect(const und *u, und_ref root, dag *d)
+static void collect(const und *u, und_ref root, dag *d)
 {
     d->n = 1;
     d->ref[0] = root;
@@ -62,8 +58,7 @@ static bool collect(const und *u, und_ref root, dag *d)
         if (curved(u->op[d->ref[i].op])) d->nonlinear = true;
         for (int k = 0; k < n; k++) {
             if (x[k].op < 0 || find(d, x[k]) >= 0) continue;
-            if (d->n == MAX_DAG) return false;
-            d->ref[d->n++] = x[k];
+            if (d->n < MAX_DAG) d->ref[d->n++] = x[k]; // else the expression ends above it
         }
     }
     for (int i = 1; i < d->n; i++) { // ops are in topological order
@@ -72,12 +67,12 @@ static bool collect(const und *u, und_ref root, dag *d)
         for (; k > 0 && d->ref[k - 1].op > r.op; k--) d->ref[k] = d->ref[k - 1];
         d->ref[k] = r;
     }
-    return true;
 }
 
 static double sample_at(int i)
 {
-    static const double far[] = {-100, 100, -1, 1, 0, -30, 30, 1e-3, -1e-3};
+    static const double far[] = {-100,  100,  -1,    1,    0,     -30,  30,   1e-3,
+                                 -1e-3, 0.01, -0.01, 0.04, -0.04, 0.12, -0.12};
     enum { N_FAR = sizeof far / sizeof far[0] };
     return i < N_FAR ? far[i] : -9.7 + 0.5 * (i - N_FAR);
 }
@@ -96,7 +91,7 @@ static bool sample(const und *u, const dag *d, int v, double y[N_SAMPLE])
         for (int k = 0; k < n; k++) {
             if (x[k].op < 0) continue;
             const int at = find(d, x[k]);
-            if (at < v) return false; // reaches below the variable
+            if (at < v) return false; // reaches below the variable, or was not collected
             need[at] = true;
         }
     }
@@ -110,8 +105,7 @@ static bool sample(const und *u, const dag *d, int v, double y[N_SAMPLE])
             double in[3] = {0};
             const int n = operands(u, d->ref[i], x);
             for (int k = 0; k < n; k++) in[k] = x[k].op < 0 ? (double)x[k].c : value[find(d, x[k])];
-            value[i] =
-                op->alt ? und_fn_eval(UND_ACT, op->alt_act, in) : und_fn_eval(op->fn, op->act, in);
+            value[i] = und_fn_eval(op->fn, op->act, in);
         }
         y[s] = value[d->n - 1];
     }
@@ -132,6 +126,13 @@ static float rounded(double v)
 {
     const double r = round(v * 1e6) / 1e6;
     return (float)(fabs(v - r) < 1e-6 * (1 + fabs(v)) ? r : v);
+}
+
+/* Limits that the samples can tell from a curve between them. */
+static bool plausible_limits(double low, double high)
+{
+    return low < high && fabs(low) <= 50 && fabs(high) <= 50 && (low == 0 || fabs(low) > 0.02) &&
+           (high == 0 || fabs(high) > 0.02);
 }
 
 static bool recognise(const double y[N_SAMPLE], deft_activation *out)
@@ -157,27 +158,10 @@ static bool recognise(const double y[N_SAMPLE], deft_activation *out)
         if (!isfinite(f.alpha) || !isfinite(f.beta)) continue;
         // a line is nobody's activation, nor is a constant
         if (f.kind == DEFT_ACT_LEAKY_RELU && fabsf(f.alpha - 1) < 1e-5f) continue;
-        if (f.kind == DEFT_ACT_CLIP && (low >= high || fabs(low) > 50 || fabs(high) > 50)) continue;
+        if (f.kind == DEFT_ACT_SELU && f.alpha < 1e-3f) continue; // a scaled ReLU
+        if (f.kind == DEFT_ACT_CLIP && !plausible_limits(low, high)) continue;
         if (!equals(f, y)) continue;
         *out = f;
-        return true;
-    }
-    return false;
-}
-
-/* Element `root` as an activation of the deepest element that it is a function of. */
-static bool as_activation(und *u, und_ref root, deft_activation *act, und_ref *x)
-{
-    dag d;
-    double y[N_SAMPLE];
-    if (!collect(u, root, &d) || !d.nonlinear) return false;
-    for (int v = 0; v < d.n - 1; v++) {
-        u->budget -= d.n;
-        if (u->budget < 0) return false;
-        if (!sample(u, &d, v, y)) continue;
-        u->budget -= (int64_t)d.n * N_SAMPLE;
-        if (!recognise(y, act)) continue;
-        *x = d.ref[v];
         return true;
     }
     return false;
@@ -189,21 +173,58 @@ static bool same_act(deft_activation a, deft_activation b)
            fabsf(a.beta - b.beta) <= 1e-6f * (1 + fabsf(a.beta));
 }
 
+/* The first element of the dag from `from` on that its root is an activation of, -1: none. */
+static int next_cut(und *u, const dag *d, int from, deft_activation *act)
+{
+    double y[N_SAMPLE];
+    for (int v = from; v < d->n - 1; v++) {
+        u->budget -= d->n;
+        if (u->budget < 0) return -1;
+        if (u->op[d->ref[v].op]->raw) continue; // a piece of something else
+        if (!sample(u, d, v, y)) continue;
+        u->budget -= (int64_t)d->n * N_SAMPLE;
+        if (recognise(y, act)) return v;
+    }
+    return -1;
+}
+
+/* Is element `root` this activation of something? */
+static bool is_activation(und *u, und_ref root, deft_activation want, und_ref *x)
+{
+    dag d;
+    deft_activation act;
+    collect(u, root, &d);
+    if (!d.nonlinear) return false;
+    for (int v = 0; (v = next_cut(u, &d, v, &act)) >= 0; v++) {
+        if (!same_act(act, want)) continue;
+        *x = d.ref[v];
+        return true;
+    }
+    return false;
+}
+
+/* All elements of an op as one activation, each of the deepest element that it is a function of. */
 static deft_status find_activation(und *u, int32_t k)
 {
     und_op *op = u->op[k];
     if (op->fn == UND_ACT || op->fn == UND_PRELU) return DEFT_OK;
-    deft_activation act, other;
-    und_ref x;
-    if (!as_activation(u, (und_ref){k, 0, 0}, &act, &x)) return DEFT_OK;
-    und_ref *alt = DEFT_NEW_ARRAY(u->a, und_ref, op->n);
-    if (!alt) return und_no_memory(u);
-    alt[0] = x;
-    for (int32_t i = 1; i < op->n; i++)
-        if (!as_activation(u, (und_ref){k, i, 0}, &other, &alt[i]) || !same_act(act, other))
-            return DEFT_OK;
-    op->alt = alt;
-    op->alt_act = act;
+    dag d;
+    deft_activation act;
+    und_ref *alt = NULL;
+    collect(u, (und_ref){k, 0, 0}, &d);
+    if (!d.nonlinear) return DEFT_OK;
+    for (int v = 0; (v = next_cut(u, &d, v, &act)) >= 0; v++) {
+        if (!alt) alt = DEFT_NEW_ARRAY(u->a, und_ref, op->n);
+        if (!alt) return und_no_memory(u);
+        alt[0] = d.ref[v];
+        bool all = true;
+        for (int32_t i = 1; i < op->n && all; i++)
+            all = is_activation(u, (und_ref){k, i, 0}, act, &alt[i]);
+        if (!all) continue;
+        op->alt = alt;
+        op->alt_act = act;
+        return DEFT_OK;
+    }
     return DEFT_OK;
 }
 
@@ -307,6 +328,20 @@ static deft_status find_norm(und *u, int32_t k)
     return DEFT_OK;
 }
 
+/* Is an element of the op what no layer computes, or made of such? */
+static bool is_raw(const und *u, int32_t k)
+{
+    const und_op *op = u->op[k];
+    if (op->norm || op->alt) return false;
+    for (int32_t i = 0; i < op->n; i++) {
+        const und_view v = und_look(u, (und_ref){k, i, 0});
+        if (v.kind == UND_V_RAW || (v.x.op >= 0 && u->op[v.x.op]->raw)) return true;
+        const bool two = v.kind == UND_V_SUM || v.kind == UND_V_PRODUCT;
+        if (two && v.y.op >= 0 && u->op[v.y.op]->raw) return true;
+    }
+    return false;
+}
+
 deft_status und_find_functions(und *u)
 {
     u->budget = BUDGET;
@@ -315,6 +350,7 @@ deft_status und_find_functions(und *u)
         deft_status s = find_norm(u, k);
         if (s == DEFT_OK && !u->op[k]->norm) s = find_activation(u, k);
         if (s != DEFT_OK) return s;
+        u->op[k]->raw = is_raw(u, k);
     }
     return DEFT_OK;
 }

@@ -24,6 +24,7 @@ typedef struct extractor {
     int32_t n_in, cap;
     und_ref *reset; // [n] the reset gates, op -2: not seen yet
     bool before, after;
+    bool open;    // no reset gate at all
     bool filling; // the second time: into the matrices
     bool any_bias, any_bias_h;
     int32_t gate, row;
@@ -122,12 +123,12 @@ static outcome add_input(extractor *e, double v, und_ref r, bool hidden)
         return FINE;
     }
     if (k >= 0) {
-        if (candidate(e) && !hidden) return FOREIGN; // passes the reset gate by
+        if (candidate(e) && !hidden && !e->open) return FOREIGN; // passes the reset gate by
         add_h(e, v, k);
         return FINE;
     }
     if (hidden) return FOREIGN; // something else is reset
-    if (candidate(e) && is_reset_state(e, r, &k, &reset)) {
+    if (candidate(e) && !e->open && is_reset_state(e, r, &k, &reset)) {
         if (!set_reset(e, k, reset)) return FOREIGN;
         e->before = true;
         add_h(e, v, k);
@@ -201,7 +202,7 @@ static outcome visit(extractor *e, double sign, und_ref root)
         } else if (v.kind == UND_V_SUM) { // y first, so that x is taken first
             o = put(e, p.c * (double)v.a, v.y, p.hidden);
             if (o == FINE) o = put(e, p.c, v.x, p.hidden);
-        } else if (v.kind == UND_V_PRODUCT && candidate(e) && !p.hidden) {
+        } else if (v.kind == UND_V_PRODUCT && candidate(e) && !p.hidden && !e->open) {
             o = add_product(e, p, v);
         } else if (v.kind == UND_V_SOLID && e->u->op[p.r.op]->kind == UND_DENSE) {
             o = add_row(e, e->u->op[p.r.op], p);
@@ -212,10 +213,21 @@ static outcome visit(extractor *e, double sign, und_ref root)
     return o;
 }
 
+/* A gate that is always open or always shut: sigmoid(40) is 1 in float32, sigmoid(-100) next to 0.
+ */
+static outcome hold_gate(extractor *e, int32_t gate, float bias)
+{
+    e->any_bias = true;
+    for (int32_t k = 0; e->filling && k < e->c->n; k++) e->c->bias[gate * e->c->n + k] = bias;
+    return FINE;
+}
+
 static outcome visit_gate(extractor *e, int32_t gate)
 {
     const und_cell *c = e->c;
     e->gate = gate;
+    if (!c->lstm && gate == 0 && e->open) return hold_gate(e, 0, 40);
+    if (!c->lstm && gate == 1 && c->plain) return hold_gate(e, 1, -100);
     for (e->row = 0; e->row < c->n; e->row++) {
         und_ref root = c->gate[gate][e->row];
         if (!c->lstm && gate == 0 &&
@@ -250,12 +262,13 @@ static bool allocate(extractor *e)
     return c->weight && c->weight_h && c->bias && c->bias_h;
 }
 
-deft_status und_extract_gates(und *u, und_cell *c)
+static deft_status extract(und *u, und_cell *c, bool open)
 {
     extractor *e = DEFT_NEW(u->a, extractor);
     if (!e) return und_no_memory(u);
     e->u = u;
     e->c = c;
+    e->open = open;
     e->reset = DEFT_NEW_ARRAY(u->a, und_ref, c->n);
     if (!e->reset) return und_no_memory(u);
     for (int32_t k = 0; k < c->n; k++) {
@@ -264,8 +277,11 @@ deft_status und_extract_gates(und *u, und_cell *c)
         if (!und_table_put(u, &e->own, c->h[k], k)) return und_no_memory(u);
     }
     outcome o = visit_all(e);
-    if (o == FINE &&
-        (e->n_in < 1 || (int64_t)gates(c) * c->n * ((int64_t)e->n_in + c->n) > UND_MAX_TOTAL))
+    if (o == FINE && e->n_in == 0) { // reads its own state alone: once more, as if from outside
+        e->x = c->h;
+        e->n_in = 1;
+    }
+    if (o == FINE && (int64_t)gates(c) * c->n * ((int64_t)e->n_in + c->n) > UND_MAX_TOTAL)
         o = FOREIGN;
     if (o == FINE && !allocate(e)) o = NO_MEMORY;
     e->filling = true;
@@ -275,7 +291,15 @@ deft_status und_extract_gates(und *u, und_cell *c)
     c->x = e->x;
     c->n_in = e->n_in;
     c->reset_before = e->before;
+    c->held = e->open;
     if (!e->any_bias) c->bias = NULL;
     if (!e->any_bias_h) c->bias_h = NULL;
     return DEFT_OK;
+}
+
+deft_status und_extract_gates(und *u, und_cell *c)
+{
+    deft_status s = c->plain ? DEFT_E_UNSUPPORTED : extract(u, c, false);
+    if (s == DEFT_E_UNSUPPORTED && !c->lstm) s = extract(u, c, true);
+    return s;
 }

@@ -48,6 +48,7 @@ typedef struct product {
     const float *weight; // [n_out][n_in] of the constant operand
     const float *bias;   // [a.rows][b.cols] or NULL
     und_ref *out;        // [batch][a.rows][b.cols]
+    bool partial;        // of the node's output: C of Gemm is added later
 } product;
 
 /* The constant operand as rows over the summed index, times alpha. */
@@ -89,11 +90,17 @@ static deft_status product_lane(und *u, const product *p, const und_ref *x, int6
     u->op[at]->weight_value = u->g->node[p->node].in[p->fixed];
     const int64_t out = batch * p->a.rows * p->b.cols;
     u->op[at]->first = out + (p->fixed ? lane * n_out : lane);
-    if (!p->fixed && p->b.cols > 1) u->op[at]->value = -1; // its elements are not adjacent
+    // a column's elements are not adjacent
+    if (p->partial || (!p->fixed && p->b.cols > 1)) u->op[at]->value = -1;
     for (int64_t o = 0; o < n_out; o++) {
         const int64_t to = p->fixed ? lane * n_out + o : o * p->b.cols + lane;
-        p->out[out + to] = (und_ref){at, (int32_t)o, 0};
         if (bias) bias[o] = p->bias[to];
+    }
+    const int32_t op = und_unique(u);
+    if (op < 0) return und_no_memory(u);
+    for (int64_t o = 0; o < n_out; o++) {
+        const int64_t to = p->fixed ? lane * n_out + o : o * p->b.cols + lane;
+        p->out[out + to] = (und_ref){op, (int32_t)o, 0};
     }
     return DEFT_OK;
 }
@@ -236,6 +243,8 @@ static deft_status gemm(und *u, int32_t k)
     p.b = as_matrix(b, false, deft_node_int(n, "transB", 0) != 0);
     if (p.a.cols != p.b.rows) return und_bad(u, k, "inner dimensions differ");
     const float beta = deft_node_float(n, "beta", 1);
+    const und_value *c = und_in(u, k, 2);
+    p.partial = c && !c->t;
     s = constant_addend(u, &p, beta);
     if (s != DEFT_OK || (und_in_const(u, k, 2) && !p.bias)) return s;
     s = run_product(u, &p, deft_node_float(n, "alpha", 1));
@@ -244,12 +253,10 @@ static deft_status gemm(und *u, int32_t k)
                                .rank = 2,
                                .dim = {p.a.rows, p.b.cols},
                                .count = p.a.rows * p.b.cols};
-    const und_value *c = und_in(u, k, 2);
-    if (!c || c->t) {
+    if (!p.partial) {
         und_set(u, k, 0, &shape, p.out);
         return DEFT_OK;
     }
-    for (int64_t i = 0; i < shape.count; i++) u->op[p.out[i].op]->value = -1; // C is missing
     return computed_addend(u, &p, &shape, beta);
 }
 
@@ -331,7 +338,8 @@ static deft_status reduce(und *u, int32_t k)
         if (at < 0) return und_no_memory(u);
         u->op[at]->mean = mean;
         u->op[at]->first = o;
-        out[o] = (und_ref){at, 0, 0};
+        out[o] = (und_ref){und_unique(u), 0, 0};
+        if (out[o].op < 0) return und_no_memory(u);
     }
     und_set(u, k, 0, &r.shape, out);
     return DEFT_OK;

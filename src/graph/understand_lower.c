@@ -3,197 +3,6 @@
 
 #include <string.h>
 
-enum { NEED_VALUE = 1, NEED_STATE = 2, MAX_ROUNDS = 4096 };
-
-/* --- what is needed -------------------------------------------------------------------------- */
-
-static deft_status need(und *u, und_ref r, uint8_t how)
-{
-    if (r.op < 0) return DEFT_OK;
-    und_op *op = u->op[r.op];
-    if (!op->need) op->need = DEFT_NEW_ARRAY(u->a, uint8_t, op->n);
-    if (!op->need) return und_no_memory(u);
-    op->need[r.at] |= how;
-    return DEFT_OK;
-}
-
-static deft_status need_all(und *u, const und_ref *r, int32_t n, uint8_t how)
-{
-    deft_status s = DEFT_OK;
-    for (int32_t k = 0; s == DEFT_OK && k < n; k++) s = need(u, r[k], how);
-    return s;
-}
-
-static bool any_need(const und_op *op)
-{
-    for (int32_t k = 0; op->need && k < op->n; k++)
-        if (op->need[k]) return true;
-    return false;
-}
-
-static deft_status unsupported(und *u, const und_op *op)
-{
-    static const char *const why[] = {
-        [UND_DIV] = "divides by what is computed",
-        [UND_POW] = "is a power that no layer computes",
-        [UND_EXP] = "is an exponential that is part of no known activation",
-        [UND_LOG] = "is a logarithm that is part of no known activation",
-        [UND_SQRT] = "is a square root that is part of no known normalisation",
-        [UND_ABS] = "is an absolute value that is part of no known activation",
-        [UND_ERF] = "is an error function that is part of no known activation",
-        [UND_SELECT] = "chooses by what is computed, as no known activation does",
-        [UND_GREATER] = "compares what is computed",
-        [UND_GREATER_EQUAL] = "compares what is computed",
-        [UND_MIN] = "is the smaller of two computed values",
-        [UND_MAX] = "is the larger of two computed values",
-        [UND_PRELU] = "has a slope that is computed",
-        [UND_FMA] = "is part of no layer",
-    };
-    const char *text = NULL;
-    if (op->kind == UND_ARGMAX) text = "only the action can be an argmax";
-    if (op->kind == UND_SOFTMAX)
-        text = "a softmax is no layer; if its result is only compared, say that the action is "
-               "discrete";
-    if (op->kind == UND_MAP && op->fn < (und_fn)(sizeof why / sizeof why[0])) text = why[op->fn];
-    return und_fail(u, op->node, DEFT_E_UNSUPPORTED, "%s", text ? text : "is part of no layer");
-}
-
-/* Recurrent cells: their inputs, and all of their state with what renews it. */
-static deft_status need_cell(und *u, und_cell *c)
-{
-    deft_status s = need_all(u, c->x, c->n_in, NEED_VALUE);
-    if (s == DEFT_OK) s = need_all(u, c->h_new, c->n, NEED_STATE);
-    return s;
-}
-
-/* A state that is read is renewed by somebody: its cell is needed, or its history. */
-static deft_status need_port(und *u, const und_op *op)
-{
-    const int32_t p = op->port;
-    if (u->pair[p] < 0 || u->state_need[p]) return DEFT_OK;
-    u->state_need[p] = true;
-    for (int32_t i = 0; i < u->n_history; i++) {
-        und_history *h = &u->history[i];
-        if (h->port != p) continue;
-        h->needed = true;
-        const int32_t first = h->newest_first ? 0 : h->n - h->n_in;
-        return need_all(u, h->e + first, h->n_in, NEED_VALUE);
-    }
-    return DEFT_OK;
-}
-
-static bool holds(const und_ref *state, int32_t n, int32_t op, int32_t at, int32_t *k)
-{
-    for (*k = 0; state && *k < n; ++*k)
-        if (state[*k].op == op && state[*k].at == at) return true;
-    return false;
-}
-
-/* The cell whose old h is element k of a state input. */
-static const und_cell *cell_of(const und *u, int32_t op, int32_t at, int32_t *k)
-{
-    for (int32_t i = 0; i < u->n_cell; i++)
-        if (u->cell[i]->paired && holds(u->cell[i]->h, u->cell[i]->n, op, at, k)) return u->cell[i];
-    return NULL;
-}
-
-static const und_history *history_of(const und *u, int32_t port)
-{
-    for (int32_t i = 0; i < u->n_history; i++)
-        if (u->history[i].port == port) return &u->history[i];
-    return NULL;
-}
-
-/* State elements that are read must belong to something that renews them. */
-static deft_status need_state(und *u, int32_t index)
-{
-    const und_op *op = u->op[index];
-    deft_status s = need_port(u, op);
-    if (s != DEFT_OK || u->pair[op->port] < 0 || history_of(u, op->port)) return s;
-    for (int32_t k = 0; s == DEFT_OK && k < op->n; k++) {
-        int32_t at;
-        if (!(op->need[k] & NEED_VALUE)) continue;
-        const und_cell *c = cell_of(u, index, k, &at);
-        if (c) {
-            s = need_all(u, c->h_new, c->n, NEED_STATE);
-            continue;
-        }
-        char name[160];
-        return deft_fail(u->err, DEFT_E_UNSUPPORTED,
-                         "element %d of state '%s' is read, but it is not the h of a GRU or LSTM",
-                         (int)k, deft_escape(name, sizeof name, u->g->value[op->value].name, 1024));
-    }
-    return s;
-}
-
-static deft_status need_map(und *u, const und_op *op, int32_t index)
-{
-    deft_status s = DEFT_OK;
-    if (op->norm) return need_all(u, op->norm->in, op->norm->n, NEED_VALUE);
-    for (int32_t k = 0; s == DEFT_OK && k < op->n; k++) {
-        if (!op->need[k]) continue;
-        const und_view v = und_look(u, (und_ref){index, k, 0});
-        if (v.kind == UND_V_RAW) return unsupported(u, op);
-        s = need(u, v.x, NEED_VALUE);
-        if (s == DEFT_OK && (v.kind == UND_V_SUM || v.kind == UND_V_PRODUCT))
-            s = need(u, v.y, NEED_VALUE);
-    }
-    return s;
-}
-
-static deft_status need_below(und *u, int32_t index)
-{
-    const und_op *op = u->op[index];
-    if (!any_need(op)) return DEFT_OK;
-    if (op->cell && op->cell->paired) {
-        for (int32_t k = 0; k < op->n; k++) {
-            const bool h = op->cell->op == index && k < op->cell->n;
-            if (!h && (op->need[k] & NEED_VALUE))
-                return und_fail(u, op->node, DEFT_E_UNSUPPORTED,
-                                "the cell state c of an LSTM is read by something else");
-        }
-        return need_cell(u, op->cell);
-    }
-    switch (op->kind) {
-    case UND_INPUT:
-        return need_state(u, index);
-    case UND_DENSE:
-    case UND_NORM:
-        return need_all(u, op->in, op->n_in, NEED_VALUE);
-    case UND_MAP:
-        return need_map(u, op, index);
-    case UND_CELL:
-        return und_fail(u, op->node, DEFT_E_UNSUPPORTED,
-                        "no output of the graph carries its new state back to its input");
-    default:
-        return unsupported(u, op);
-    }
-}
-
-static int64_t count_needs(const und *u)
-{
-    int64_t n = 0;
-    for (int32_t k = 0; k < u->n_op; k++)
-        for (int32_t i = 0; u->op[k]->need && i < u->op[k]->n; i++) n += u->op[k]->need[i];
-    return n;
-}
-
-/* Operands have lower numbers, so that one sweep down settles all but state that is renewed
- * higher up. */
-static deft_status find_needs(und *u)
-{
-    u->state_need = DEFT_NEW_ARRAY(u->a, bool, u->g->n_input);
-    if (!u->state_need) return und_no_memory(u);
-    deft_status s = need_all(u, u->out, u->n_out, NEED_VALUE);
-    int64_t before = -1, now = count_needs(u);
-    for (int round = 0; s == DEFT_OK && now != before && round < MAX_ROUNDS; round++) {
-        for (int32_t k = u->n_op - 1; s == DEFT_OK && k >= 0; k--) s = need_below(u, k);
-        before = now;
-        now = count_needs(u);
-    }
-    return s;
-}
-
 /* --- drafts ---------------------------------------------------------------------------------- */
 
 static und_draft *add_draft(und *u, deft_layer_kind kind, int32_t op, int32_t n_in, int32_t n_out)
@@ -202,14 +11,14 @@ static und_draft *add_draft(und *u, deft_layer_kind kind, int32_t op, int32_t n_
         const int32_t cap = u->cap_draft ? 2 * u->cap_draft : 64;
         und_draft **grown = DEFT_NEW_ARRAY(u->a, und_draft *, cap);
         if (!grown) return NULL;
-        if (u->n_draft) memcpy((void *)grown, (void *)u->draft, (size_t)u->n_draft * sizeof *grown);
+        if (u->n_draft)
+            memcpy((void *)grown, (void *)u->draft, (size_t)u->n_draft * sizeof(und_draft *));
         u->draft = grown;
         u->cap_draft = cap;
     }
     und_draft *d = DEFT_NEW(u->a, und_draft);
     if (!d) return NULL;
-    *d = (und_draft){
-        .l = {.kind = kind, .n_in = n_in, .n_out = n_out}, .op = op, .forward = -1, .layer = -1};
+    *d = (und_draft){.l = {.kind = kind, .n_in = n_in, .n_out = n_out}, .op = op, .layer = -1};
     d->value = DEFT_NEW_ARRAY(u->a, int32_t, n_out);
     d->element = DEFT_NEW_ARRAY(u->a, int64_t, n_out);
     d->ref = DEFT_NEW_ARRAY(u->a, und_ref, n_in);
@@ -307,7 +116,8 @@ static bool same_class(const und *u, const und_view *a, const und_view *b)
         return a->act.kind == b->act.kind && a->act.alpha == b->act.alpha &&
                a->act.beta == b->act.beta && a->x.op == b->x.op;
     if (a->kind == UND_V_AFFINE)
-        return a->x.op == b->x.op || u->op[a->x.op]->kind == u->op[b->x.op]->kind;
+        return a->x.op == b->x.op ||
+               (u->op[a->x.op]->kind == UND_INPUT && u->op[b->x.op]->kind == UND_INPUT);
     return a->kind != UND_V_SUM || a->a == b->a;
 }
 
@@ -316,9 +126,9 @@ static deft_status negate(und *u, int32_t index, const und_ref *y, int32_t n, un
 {
     und_draft *d = add_draft(u, DEFT_LAYER_AFFINE, index, n, n);
     if (!d) return und_no_memory(u);
-    d->ref = y;
+    d->ref = deft_arena_copy(u->a, y, (size_t)n * sizeof *y);
     d->l.weight = DEFT_NEW_ARRAY(u->a, float, n);
-    if (!d->l.weight) return und_no_memory(u);
+    if (!d->ref || !d->l.weight) return und_no_memory(u);
     for (int32_t i = 0; i < n; i++) {
         d->l.weight[i] = -1;
         d->value[i] = -1;
@@ -424,6 +234,12 @@ static deft_status draft_cell(und *u, int32_t index)
     if (!d) return und_no_memory(u);
     c->draft = u->n_draft - 1;
     d->ref = c->x;
+    const bool note = c->held && !u->noted_held;
+    if (note) u->noted_held = true;
+    if (note &&
+        deft_model_assume(u->m, "a recurrent layer without all the gates of a GRU runs as one "
+                                "whose other gates are held by biases") != DEFT_OK)
+        return und_no_memory(u);
     d->l.weight = c->weight;
     d->l.weight_h = c->weight_h;
     d->l.bias = c->bias;
@@ -465,7 +281,7 @@ static deft_status make_drafts(und *u)
         if (u->history[i].needed) s = draft_history(u, &u->history[i]);
     for (int32_t k = 0; s == DEFT_OK && k < u->n_op; k++) {
         und_op *op = u->op[k];
-        if (op->kind == UND_INPUT || !any_need(op)) continue;
+        if (op->kind == UND_INPUT || !und_any_need(op)) continue;
         if (!has_slots(u, op)) return und_no_memory(u);
         if (op->cell && op->cell->paired)
             s = draft_cell(u, k);
@@ -485,7 +301,7 @@ static deft_status resolve_state(und *u, und_ref r, und_src *out)
 {
     const und_op *op = u->op[r.op];
     int32_t k;
-    const und_history *h = history_of(u, op->port);
+    const und_history *h = und_history_of(u, op->port);
     if (h) { // what stays in the register is at another place after the step
         const int32_t to = h->newest_first ? r.at + h->n_in : r.at - h->n_in;
         if (to < 0 || to >= h->n)
@@ -494,7 +310,7 @@ static deft_status resolve_state(und *u, und_ref r, und_src *out)
         *out = (und_src){DEFT_SRC_LAYER, h->draft, to};
         return DEFT_OK;
     }
-    const und_cell *c = cell_of(u, r.op, r.at, &k);
+    const und_cell *c = und_cell_of(u, r.op, r.at, &k);
     if (!c) return deft_fail(u->err, DEFT_E_UNSUPPORTED, "a state that nothing renews is read");
     *out = (und_src){DEFT_SRC_STATE, c->draft, k};
     return DEFT_OK;
@@ -579,7 +395,7 @@ static deft_status number_observations(und *u)
 deft_status und_lower(und *u)
 {
     deft_status s = number_observations(u);
-    if (s == DEFT_OK) s = find_needs(u);
+    if (s == DEFT_OK) s = und_find_needs(u);
     if (s == DEFT_OK) s = make_drafts(u);
     return s == DEFT_OK ? resolve_drafts(u) : s;
 }

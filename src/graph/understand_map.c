@@ -221,13 +221,11 @@ static bool neutral(und_call c, const und_ref *const x[3], int64_t k, und_ref *o
 {
     if (!x[1] || x[2]) return false;
     const und_ref a = x[0][k], b = x[1][k];
-    if ((c.fn == UND_ADD || c.fn == UND_SUB) && constant(b) && b.c == 0)
+    const bool sum = c.fn == UND_ADD || c.fn == UND_SUB;
+    const bool scale = c.fn == UND_MUL || c.fn == UND_DIV || c.fn == UND_POW;
+    if (constant(b) && ((sum && b.c == 0) || (scale && b.c == 1)))
         *out = a;
-    else if (c.fn == UND_ADD && constant(a) && a.c == 0)
-        *out = b;
-    else if ((c.fn == UND_MUL || c.fn == UND_DIV || c.fn == UND_POW) && constant(b) && b.c == 1)
-        *out = a;
-    else if (c.fn == UND_MUL && constant(a) && a.c == 1)
+    else if (constant(a) && ((c.fn == UND_ADD && a.c == 0) || (c.fn == UND_MUL && a.c == 1)))
         *out = b;
     else if (c.fn == UND_MUL && ((constant(a) && a.c == 0) || (constant(b) && b.c == 0)))
         *out = und_const(0);
@@ -240,11 +238,12 @@ const und_ref *und_add_map(und *u, int32_t node, und_call call, const und_ref *c
                            int64_t n)
 {
     und_ref *e = DEFT_NEW_ARRAY(u->a, und_ref, n);
+    if (!e) return NULL;
     bool any = false;
     // all or none: a bias that happens to be zero must not tear its layer apart
-    for (int64_t k = 0; e && !any && k < n; k++)
+    for (int64_t k = 0; !any && k < n; k++)
         any = !fixed(call, x, k, &e[k]) && !neutral(call, x, k, &e[k]);
-    if (!e || !any) return e;
+    if (!any) return e;
     for (int64_t k = 0; k < n; k++)
         if (!fixed(call, x, k, &e[k])) e[k].op = -2;
     if (n > UND_MAX_ELEMENTS) return NULL;
@@ -253,9 +252,10 @@ const und_ref *und_add_map(und *u, int32_t node, und_call call, const und_ref *c
     op->fn = call.fn;
     op->act = call.act;
     for (int i = 0; i < 3; i++) op->x[i] = x[i];
+    const int32_t at = und_unique(u);
     for (int64_t k = 0; k < n; k++)
-        if (e[k].op == -2) e[k] = (und_ref){u->n_op - 1, (int32_t)k, 0};
-    return e;
+        if (e[k].op == -2) e[k] = (und_ref){at, (int32_t)k, 0};
+    return at < 0 ? NULL : e;
 }
 
 deft_status und_broadcast(und *u, int32_t node, int32_t n_x, const int32_t *input, und_pair *out)
@@ -307,12 +307,14 @@ static const struct {
     const char *op;
     und_fn fn;
 } functions[] = {
-    {"Add", UND_ADD},         {"Sub", UND_SUB},  {"Mul", UND_MUL},
-    {"Div", UND_DIV},         {"Pow", UND_POW},  {"PRelu", UND_PRELU},
-    {"Greater", UND_GREATER}, {"Exp", UND_EXP},  {"GreaterOrEqual", UND_GREATER_EQUAL},
-    {"Log", UND_LOG},         {"Abs", UND_ABS},  {"Sqrt", UND_SQRT},
-    {"Erf", UND_ERF},         {"Min", UND_MIN},  {"Max", UND_MAX},
-    {"Sum", UND_ADD},         {"Mean", UND_ADD},
+    {"Add", UND_ADD},   {"Sub", UND_SUB},
+    {"Mul", UND_MUL},   {"Div", UND_DIV},
+    {"Pow", UND_POW},   {"Greater", UND_GREATER},
+    {"Exp", UND_EXP},   {"GreaterOrEqual", UND_GREATER_EQUAL},
+    {"Log", UND_LOG},   {"Abs", UND_ABS},
+    {"Sqrt", UND_SQRT}, {"Erf", UND_ERF},
+    {"Min", UND_MIN},   {"Max", UND_MAX},
+    {"Sum", UND_ADD},   {"Mean", UND_ADD},
 };
 
 static und_fn function_of(const char *op)
@@ -497,12 +499,38 @@ static deft_status composed(und *u, int32_t k)
     return DEFT_OK;
 }
 
+/* One slope: a leaky ReLU. A slope for each element: max(x, 0) + slope * min(x, 0). */
+static deft_status prelu(und *u, int32_t k)
+{
+    und_pair p;
+    const deft_status s = und_broadcast(u, k, 2, (const int32_t[]){0, 1}, &p);
+    if (s != DEFT_OK || !p.x[0]) return s;
+    const int64_t n = p.shape.count;
+    bool one = true, known = n > 0;
+    for (int64_t i = 0; i < n; i++) {
+        known = known && constant(p.x[1][i]);
+        one = one && known && p.x[1][i].c == p.x[1][0].c;
+    }
+    if (!known || one) return finish(u, k, (und_call){.fn = UND_PRELU}, &p);
+    const und_ref *const x[3] = {p.x[0], NULL, NULL};
+    const und_call below = {UND_ACT, {DEFT_ACT_CLIP, -INFINITY, 0}, -1};
+    const und_call above = {UND_ACT, {DEFT_ACT_RELU, 0, 0}, -1};
+    const und_ref *high = und_add_map(u, k, above, x, n), *low = und_add_map(u, k, below, x, n);
+    const und_ref *const slope[3] = {low, p.x[1], NULL};
+    if (low) low = und_add_map(u, k, (und_call){.fn = UND_MUL, .port = -1}, slope, n);
+    const und_ref *const sum[3] = {high, low, NULL};
+    const und_ref *y = high && low ? und_add_map(u, k, (und_call){.fn = UND_ADD}, sum, n) : NULL;
+    if (!y) return und_no_memory(u);
+    und_set(u, k, 0, &p.shape, y);
+    return DEFT_OK;
+}
+
 static deft_status where(und *u, int32_t k)
 {
     if (und_in_const(u, k, 0)) return und_move(u, k);
     und_pair p;
     const deft_status s = und_broadcast(u, k, 3, (const int32_t[]){0, 1, 2}, &p);
-    if (s != DEFT_OK || !p.x[0]) return s;
+    if (s != DEFT_OK || !p.x[0] || !p.x[1] || !p.x[2]) return s;
     return finish(u, k, (und_call){.fn = UND_SELECT}, &p);
 }
 
@@ -512,7 +540,7 @@ const und_entry und_map_table[] = {
     {"Mul", binary},
     {"Div", binary},
     {"Pow", binary},
-    {"PRelu", binary},
+    {"PRelu", prelu},
     {"Greater", binary},
     {"Less", binary},
     {"GreaterOrEqual", binary},

@@ -1,4 +1,4 @@
-/* understand_native.c - the GRU and LSTM operators of ONNX as cells. */
+/* understand_native.c - the recurrent operators of ONNX as cells. */
 #include "graph/understand.h"
 
 #include <string.h>
@@ -40,14 +40,14 @@ static const char *unfit(const und *u, native *q)
     return NULL;
 }
 
-static const char *unusual_functions(const deft_node *n)
+static const char *unusual_functions(const deft_node *n, int32_t first)
 {
     const deft_attr *a = deft_node_attr(n, "activations");
     if (!a) return NULL;
     static const char *const want[3] = {"Sigmoid", "Tanh", "Tanh"};
-    if (a->kind != DEFT_ATTR_STRINGS || a->n > 3) return "has unusual activations";
+    if (a->kind != DEFT_ATTR_STRINGS || a->n > 3 - first) return "has unusual activations";
     for (int64_t i = 0; i < a->n; i++)
-        if (strcmp(a->strings[i], want[i]) != 0) return "has unusual activations";
+        if (strcmp(a->strings[i], want[first + i]) != 0) return "has unusual activations";
     return NULL;
 }
 
@@ -125,22 +125,48 @@ static deft_status deliver(und *u, const native *q, und_cell *c)
     return DEFT_OK;
 }
 
+/* h' = tanh(W x + U h + b): the candidate of a GRU whose reset gate is held open and whose update
+ * gate is held shut; sigmoid(40) is 1 in float32, sigmoid(-100) next to 0. */
+static bool copy_elman(und *u, const native *q, und_cell *c)
+{
+    const size_t rows = (size_t)q->n, n_in = (size_t)q->n_in;
+    const float *w = und_floats(u, q->w), *r = und_floats(u, q->r);
+    const float *b = q->b ? und_floats(u, q->b) : NULL;
+    c->weight = DEFT_NEW_ARRAY(u->a, float, 3 * rows * n_in);
+    c->weight_h = DEFT_NEW_ARRAY(u->a, float, 3 * rows * rows);
+    c->bias = DEFT_NEW_ARRAY(u->a, float, 3 * rows);
+    c->bias_h = DEFT_NEW_ARRAY(u->a, float, 3 * rows);
+    if (!w || !r || (q->b && !b) || !c->weight || !c->weight_h || !c->bias || !c->bias_h)
+        return false;
+    memcpy(c->weight + 2 * rows * n_in, w, rows * n_in * sizeof *w);
+    memcpy(c->weight_h + 2 * rows * rows, r, rows * rows * sizeof *r);
+    for (size_t k = 0; k < rows; k++) {
+        c->bias[k] = 40;
+        c->bias[rows + k] = -100;
+        if (b) c->bias[2 * rows + k] = b[k];
+        if (b) c->bias_h[2 * rows + k] = b[rows + k];
+    }
+    c->held = true;
+    return true;
+}
+
 static deft_status native_cell(und *u, int32_t k)
 {
     const deft_node *n = &u->g->node[k];
     const bool lstm = strcmp(n->op, "LSTM") == 0;
-    native q = {.node = k, .gates = lstm ? 4 : 3};
+    const bool elman = strcmp(n->op, "RNN") == 0;
+    native q = {.node = k, .gates = lstm ? 4 : elman ? 1 : 3};
     const char *why = unfit(u, &q);
-    if (!why) why = unusual_functions(n);
+    if (!why) why = unusual_functions(n, elman ? 1 : 0);
     if (why) return und_bad(u, k, "%s", why);
     const int64_t size = (int64_t)q.gates * q.n * ((int64_t)q.n_in + q.n);
     if (size > UND_MAX_TOTAL) return und_bad(u, k, "is too large");
     und_cell *c = DEFT_NEW(u->a, und_cell);
     if (!c) return und_no_memory(u);
     *c = (und_cell){.lstm = lstm, .native = true, .n = q.n, .n_in = q.n_in, .h_port = -1};
-    c->reset_before = !lstm && deft_node_int(n, "linear_before_reset", 0) == 0;
+    c->reset_before = !lstm && !elman && deft_node_int(n, "linear_before_reset", 0) == 0;
     c->x = und_elements(u, n->in[0]);
-    if (!c->x || !copy_weights(u, &q, c)) return und_no_memory(u);
+    if (!c->x || !(elman ? copy_elman(u, &q, c) : copy_weights(u, &q, c))) return und_no_memory(u);
     deft_status s = und_count(u, k, 4 * (int64_t)q.n);
     if (s == DEFT_OK) s = initial(u, &q, 5, &c->h);
     if (s == DEFT_OK && c->h && lstm) s = initial(u, &q, 6, &c->c);
@@ -155,5 +181,6 @@ static deft_status native_cell(und *u, int32_t k)
 const und_entry und_cell_table[] = {
     {"GRU", native_cell},
     {"LSTM", native_cell},
+    {"RNN", native_cell},
     {NULL, NULL},
 };

@@ -4,6 +4,53 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Outputs that are actions by their names, the likeliest first. */
+static const char *const action_names[] = {"action",
+                                           "actions",
+                                           "deterministic_continuous_actions",
+                                           "continuous_actions",
+                                           "mean_actions",
+                                           "mean_action",
+                                           "mean",
+                                           "mu",
+                                           "deterministic_actions",
+                                           "policy",
+                                           "output"};
+
+static bool same_word(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++) {
+        const int ca = *a >= 'A' && *a <= 'Z' ? *a - 'A' + 'a' : *a;
+        if (ca != *b) return false;
+    }
+    return !*a && !*b;
+}
+
+bool und_sounds_like_state(const char *name)
+{
+    static const char *const part[] = {"hidden", "state_in", "memory", "recurrent", "rnn", "gru",
+                                       "lstm",   "carry",    "hx",     "cx",        "_in"};
+    if ((name[0] == 'h' || name[0] == 'c') &&
+        (!name[1] || name[1] == '_' || name[1] == '.' || (name[1] >= '0' && name[1] <= '9')))
+        return true;
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        if (strstr(name, part[i])) return true;
+    return false;
+}
+
+/* The output that is the action whatever else it may look like, -1: none says so. */
+static int32_t named_action(const und *u)
+{
+    const bool told = u->opt && u->opt->action_output;
+    for (size_t i = 0; i < (told ? 1 : sizeof action_names / sizeof action_names[0]); i++)
+        for (int32_t q = 0; q < u->g->n_output; q++) {
+            const char *name = u->g->value[u->g->output[q].value].name;
+            if (told ? strcmp(name, u->opt->action_output) == 0 : same_word(name, action_names[i]))
+                return q;
+        }
+    return -1;
+}
+
 static const und_value *output(const und *u, int32_t q)
 {
     return &u->value[u->g->output[q].value];
@@ -23,7 +70,7 @@ static int64_t port_count(const und *u, int32_t p)
 static bool carries(const und *u, int32_t q, int32_t p, const und_ref *const state[2], int32_t n)
 {
     const und_value *o = output(u, q);
-    if (!o->e || o->t || o->shape.count != port_count(u, p)) return false;
+    if (!o->e || o->t || q == u->action || o->shape.count != port_count(u, p)) return false;
     for (int32_t k = 0; k < n; k++)
         if (port_of(u, state[0][k]) != p || !und_same(o->e[state[0][k].at], state[1][k]))
             return false;
@@ -42,6 +89,22 @@ static bool pair_up(und *u, const und_ref *old, const und_ref *new_state, int32_
         u->pair[p] = q;
         return true;
     }
+    return false;
+}
+
+static bool carries_state(const und *u, int32_t q)
+{
+    for (int32_t p = 0; p < u->g->n_input; p++)
+        if (u->pair[p] == q) return true;
+    return false;
+}
+
+/* May output q still turn out to be the new state? Something else must be left for the action. */
+static bool is_free(const und *u, int32_t q)
+{
+    if (q == u->action || carries_state(u, q)) return false;
+    for (int32_t i = 0; i < u->g->n_output; i++)
+        if (i != q && !output(u, i)->t && !carries_state(u, i)) return true;
     return false;
 }
 
@@ -71,25 +134,88 @@ static bool assume_h(und *u, und_cell *c, int32_t q, int32_t p)
     return und_extract_gates(u, c) == DEFT_OK;
 }
 
+static bool reads_state(const und_cell *c)
+{
+    const int32_t gates = c->lstm ? 4 : 3;
+    for (int32_t k = 0; k < gates * c->n * c->n; k++)
+        if (c->weight_h[k] != 0) return true;
+    return false;
+}
+
+/* How much input p looks like the old value of output q: shape first, then what their names share
+ * at both ends. -1: it cannot be. */
+static int32_t likeness(const und *u, int32_t p, int32_t q)
+{
+    const und_value *in = &u->value[u->g->input[p].value], *o = output(u, q);
+    if (!in->e || !o->e || o->t || in->shape.count != o->shape.count) return -1;
+    if (u->pair[p] >= 0 && u->pair[p] != q) return -1;
+    const char *a = u->g->value[u->g->input[p].value].name;
+    const char *b = u->g->value[u->g->output[q].value].name;
+    const size_t na = strnlen(a, 64), nb = strnlen(b, 64), n = na < nb ? na : nb;
+    int32_t front = 0, back = 0;
+    while ((size_t)front < n && a[front] == b[front]) front++;
+    while ((size_t)back < n && a[na - 1 - (size_t)back] == b[nb - 1 - (size_t)back]) back++;
+    const bool shape = in->shape.rank == o->shape.rank &&
+                       memcmp(in->shape.dim, o->shape.dim, sizeof in->shape.dim) == 0;
+    return (u->pair[p] == q ? 1000 : 0) + (shape ? 200 : 0) + front + back;
+}
+
+/* The likeliest input below `limit` (that input and what is likelier were tried); of equals the
+ * last, since observations come first. An observation must be left. */
+static int32_t likeliest(const und *u, int32_t q, int32_t limit, int32_t last)
+{
+    int32_t best = -1, best_score = -1, free_ports = 0;
+    for (int32_t p = 0; p < u->g->n_input; p++) {
+        free_ports += u->pair[p] < 0 && u->value[u->g->input[p].value].e;
+        const int32_t score = likeness(u, p, q);
+        if (score < 0 || score > limit || (score == limit && p >= last)) continue;
+        if (score >= best_score) {
+            best = p;
+            best_score = score;
+        }
+    }
+    return best >= 0 && u->pair[best] < 0 && free_ports < 2 ? -1 : best;
+}
+
+/* Calls attempt for inputs that may be the old value of output q, the likeliest first, until one
+ * fits. Returns it, -1: none. */
+typedef bool attempt(und *u, und_cell *c, int32_t q, int32_t p);
+static int32_t find_old(und *u, und_cell *c, int32_t q, attempt *fits)
+{
+    int32_t limit = INT32_MAX, last = INT32_MAX;
+    for (int32_t p; (p = likeliest(u, q, limit, last)) >= 0;) {
+        if (fits(u, c, q, p) && reads_state(c)) return p;
+        limit = likeness(u, p, q);
+        last = p;
+    }
+    return -1;
+}
+
+/* The new state can be told from the old one's place alone if only one input has its size. */
+static deft_status note_choice(und *u, int32_t p, int32_t q)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < u->g->n_input; i++) n += u->pair[i] < 0 && likeness(u, i, q) >= 0;
+    u->pair[p] = q;
+    if (n < 2) return DEFT_OK;
+    char a[160], b[160];
+    (void)deft_escape(a, sizeof a, u->g->value[u->g->input[p].value].name, 1024);
+    (void)deft_escape(b, sizeof b, u->g->value[u->g->output[q].value].name, 1024);
+    return deft_model_assume(u->m, "output '%s' is the new value of input '%s', by name and shape",
+                             b, a) == DEFT_OK
+               ? DEFT_OK
+               : und_no_memory(u);
+}
+
 static deft_status find_lstm_h(und *u, und_cell *c)
 {
     for (int32_t q = 0; q < u->g->n_output; q++) {
-        if (find_in(u, q, c->h_new[0]) < 0) continue;
-        for (int32_t p = 0; p < u->g->n_input; p++) {
-            // the input must be this output's, or nobody's yet
-            bool taken = u->pair[p] >= 0 && u->pair[p] != q;
-            for (int32_t i = 0; i < u->g->n_input; i++)
-                taken = taken || (i != p && u->pair[i] == q);
-            if (taken || !assume_h(u, c, q, p)) continue;
-            // x that reads the other elements of this input as if it were an observation would be
-            // another wiring: the gates decide, and reading one's own h is the rule
-            bool reads = false;
-            for (int32_t k = 0; k < 4 * c->n * c->n && !reads; k++) reads = c->weight_h[k] != 0;
-            if (!reads) continue;
-            u->pair[p] = q;
-            c->paired = true;
-            return DEFT_OK;
-        }
+        if (q == u->action || find_in(u, q, c->h_new[0]) < 0) continue;
+        if (!carries_state(u, q) && !is_free(u, q)) continue;
+        const int32_t p = find_old(u, c, q, assume_h);
+        if (p < 0) continue;
+        c->paired = true;
+        return u->pair[p] == q ? DEFT_OK : note_choice(u, p, q);
     }
     return DEFT_OK;
 }
@@ -111,6 +237,52 @@ static deft_status pair_cell(und *u, und_cell *c)
     }
     if (c->paired) c->h_port = port_of(u, c->h[0]);
     return DEFT_OK;
+}
+
+/* --- Elman networks ------------------------------------------------------------------------------
+ */
+
+static bool assume_elman(und *u, und_cell *c, int32_t q, int32_t p)
+{
+    (void)q;
+    // any layer that reads some input could be one: the name must say so
+    if (!und_sounds_like_state(u->g->value[u->g->input[p].value].name)) return false;
+    memcpy(c->h, u->value[u->g->input[p].value].e, (size_t)c->n * sizeof *c->h);
+    return und_extract_gates(u, c) == DEFT_OK;
+}
+
+/* Output q is tanh of sums that read an input of its size: h' = tanh(W x + U h + b). */
+static deft_status try_elman(und *u, int32_t q)
+{
+    const und_value *o = output(u, q);
+    if (!o->e || o->t || o->shape.count < 1 || o->e[0].op < 0) return DEFT_OK;
+    const int32_t n = (int32_t)o->shape.count, index = o->e[0].op;
+    if (u->op[index]->n != n || u->op[index]->cell || likeliest(u, q, INT32_MAX, INT32_MAX) < 0)
+        return DEFT_OK;
+    und_cell *c = und_new_cell(u, index);
+    if (!c) return und_no_memory(u);
+    c->plain = true;
+    for (int32_t k = 0; k < n; k++) {
+        c->h_new[k] = (und_ref){index, k, 0};
+        if (!und_same(o->e[k], c->h_new[k]) ||
+            !und_is_act(u, o->e[k], DEFT_ACT_TANH, &c->gate[2][k]))
+            return DEFT_OK;
+    }
+    const int32_t p = find_old(u, c, q, assume_elman);
+    if (p < 0) return DEFT_OK;
+    c->paired = true;
+    c->h_port = p;
+    u->op[index]->cell = c;
+    const deft_status s = note_choice(u, p, q);
+    return s == DEFT_OK ? und_add_cell(u, c) : s;
+}
+
+static deft_status find_elman(und *u)
+{
+    deft_status s = DEFT_OK;
+    for (int32_t q = 0; s == DEFT_OK && q < u->g->n_output; q++)
+        if (is_free(u, q)) s = try_elman(u, q);
+    return s;
 }
 
 /* --- shift registers ---------------------------------------------------------------------------
@@ -139,26 +311,35 @@ static int32_t shift_of(const und *u, int32_t p, int32_t q, bool *newest_first)
     return 0;
 }
 
+static deft_status try_history(und *u, int32_t q)
+{
+    int32_t limit = INT32_MAX, last = INT32_MAX;
+    bool front = false;
+    for (int32_t p; (p = likeliest(u, q, limit, last)) >= 0;) {
+        const int32_t s = shift_of(u, p, q, &front);
+        limit = likeness(u, p, q);
+        last = p;
+        if (s < 1) continue;
+        u->history[u->n_history++] = (und_history){.port = p,
+                                                   .output = q,
+                                                   .n = (int32_t)port_count(u, p),
+                                                   .n_in = s,
+                                                   .newest_first = front,
+                                                   .e = output(u, q)->e,
+                                                   .draft = -1};
+        return note_choice(u, p, q);
+    }
+    return DEFT_OK;
+}
+
 static deft_status find_histories(und *u)
 {
     u->history = DEFT_NEW_ARRAY(u->a, und_history, u->g->n_input);
     if (!u->history) return und_no_memory(u);
-    for (int32_t p = 0; p < u->g->n_input; p++)
-        for (int32_t q = 0; q < u->g->n_output && u->pair[p] < 0; q++) {
-            bool taken = false, front = false;
-            for (int32_t i = 0; i < u->g->n_input; i++) taken = taken || u->pair[i] == q;
-            const int32_t s = taken ? 0 : shift_of(u, p, q, &front);
-            if (s < 1) continue;
-            u->pair[p] = q;
-            u->history[u->n_history++] = (und_history){.port = p,
-                                                       .output = q,
-                                                       .n = (int32_t)port_count(u, p),
-                                                       .n_in = s,
-                                                       .newest_first = front,
-                                                       .e = output(u, q)->e,
-                                                       .draft = -1};
-        }
-    return DEFT_OK;
+    deft_status s = DEFT_OK;
+    for (int32_t q = 0; s == DEFT_OK && q < u->g->n_output; q++)
+        if (is_free(u, q)) s = try_history(u, q);
+    return s;
 }
 
 static deft_status note_unpaired(und *u)
@@ -180,6 +361,7 @@ static deft_status note_unpaired(und *u)
 
 deft_status und_find_state(und *u)
 {
+    u->action = named_action(u);
     u->pair = DEFT_NEW_ARRAY(u->a, int32_t, u->g->n_input);
     if (!u->pair) return und_no_memory(u);
     for (int32_t p = 0; p < u->g->n_input; p++) u->pair[p] = -1;
@@ -189,27 +371,12 @@ deft_status und_find_state(und *u)
             const deft_status s = last == (pass == 1) ? pair_cell(u, u->cell[i]) : DEFT_OK;
             if (s != DEFT_OK) return s;
         }
-    const deft_status s = find_histories(u);
+    deft_status s = find_histories(u);
+    if (s == DEFT_OK) s = find_elman(u);
     return s == DEFT_OK ? note_unpaired(u) : s;
 }
 
 /* --- the action ------------------------------------------------------------------------------ */
-
-static bool carries_state(const und *u, int32_t q)
-{
-    for (int32_t p = 0; p < u->g->n_input; p++)
-        if (u->pair[p] == q) return true;
-    return false;
-}
-
-static bool same_word(const char *a, const char *b)
-{
-    for (; *a && *b; a++, b++) {
-        const char ca = *a >= 'A' && *a <= 'Z' ? (char)(*a + 32) : *a;
-        if (ca != *b) return false;
-    }
-    return !*a && !*b;
-}
 
 static const char *output_name(const und *u, int32_t q, char *buf, size_t n)
 {
@@ -235,17 +402,6 @@ static deft_status action_by_name(und *u, const char *want)
 /* The output whose name says so, else the first. */
 static deft_status guess_action(und *u)
 {
-    static const char *const names[] = {"action",
-                                        "actions",
-                                        "deterministic_continuous_actions",
-                                        "continuous_actions",
-                                        "mean_actions",
-                                        "mean_action",
-                                        "mean",
-                                        "mu",
-                                        "deterministic_actions",
-                                        "policy",
-                                        "output"};
     int32_t n = 0, first = -1;
     for (int32_t q = u->g->n_output - 1; q >= 0; q--) {
         if (output(u, q)->t || carries_state(u, q)) continue;
@@ -257,9 +413,9 @@ static deft_status guess_action(und *u)
                          "no output of the graph is an action: all are constants or state");
     u->action = first;
     bool named = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !named; i++)
+    for (size_t i = 0; i < sizeof action_names / sizeof action_names[0] && !named; i++)
         for (int32_t q = 0; q < u->g->n_output && !named; q++) {
-            named = same_word(u->g->value[u->g->output[q].value].name, names[i]) &&
+            named = same_word(u->g->value[u->g->output[q].value].name, action_names[i]) &&
                     !output(u, q)->t && !carries_state(u, q);
             if (named) u->action = q;
         }

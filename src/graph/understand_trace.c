@@ -161,6 +161,68 @@ bool und_table_put(und *u, und_table *t, und_ref key, int32_t value)
     return true;
 }
 
+/* --- the same twice ----------------------------------------------------------------------------
+ */
+
+static uint32_t mix(uint32_t h, uint32_t v)
+{
+    return (h ^ v) * 0x9E3779B1u + (h >> 13);
+}
+
+static uint32_t mix_refs(uint32_t h, const und_ref *r, int32_t n)
+{
+    for (int32_t i = 0; r && i < n; i++) {
+        uint32_t bits = hash(r[i]);
+        if (r[i].op < 0) memcpy(&bits, &r[i].c, sizeof bits);
+        h = mix(h, bits);
+    }
+    return h;
+}
+
+static bool same_refs(const und_ref *a, const und_ref *b, int32_t n)
+{
+    if (!a || !b) return a == b;
+    for (int32_t i = 0; i < n; i++)
+        if (!und_same(a[i], b[i])) return false;
+    return true;
+}
+
+static bool same_floats(const float *a, const float *b, size_t n)
+{
+    return a == b || (a && b && memcmp(a, b, n * sizeof *a) == 0);
+}
+
+static bool same_op(const und_op *a, const und_op *b)
+{
+    if (a->kind != b->kind || a->fn != b->fn || a->n != b->n || a->n_in != b->n_in ||
+        a->mean != b->mean || a->act.kind != b->act.kind || a->act.alpha != b->act.alpha ||
+        a->act.beta != b->act.beta)
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (!same_refs(a->x[i], b->x[i], a->n)) return false;
+    return same_refs(a->in, b->in, a->n_in) &&
+           same_floats(a->weight, b->weight, (size_t)a->n * (size_t)a->n_in) &&
+           same_floats(a->bias, b->bias, (size_t)a->n);
+}
+
+int32_t und_unique(und *u)
+{
+    const int32_t newest = u->n_op - 1;
+    const und_op *op = u->op[newest];
+    uint32_t h = mix((uint32_t)op->kind * 64 + (uint32_t)op->fn, (uint32_t)op->n);
+    for (int i = 0; i < 3; i++) h = mix_refs(h, op->x[i], op->n);
+    h = mix_refs(h, op->in, op->n_in);
+    for (int32_t attempt = 0; attempt < 4; attempt++) { // few share a hash
+        const und_ref key = {(int32_t)(h & 0x7FFFFFFF), attempt, 0};
+        const int32_t at = und_table_get(&u->known, key);
+        if (at < 0) return und_table_put(u, &u->known, key, newest) ? newest : -1;
+        if (!same_op(u->op[at], op)) continue;
+        u->n_op--;
+        return at;
+    }
+    return newest;
+}
+
 /* --- operators ------------------------------------------------------------------------------- */
 
 static deft_status fold(und *u, int32_t k)
