@@ -60,7 +60,7 @@ void bench_step_policy(void *user, int32_t times)
 deft_status bench_policy_open(bench_policy *p, deft_bytes image, const deft_kernels *kernels,
                               deft_arena *a, deft_error *err)
 {
-    const int32_t size = deft_policy_size(image.data, image.size);
+    const int32_t size = deft_policy_size_kept(image.data, image.size);
     deft_status s = image_facts_of(image, &p->facts, err);
     if (s != DEFT_OK || size < 0) return s != DEFT_OK ? s : (deft_status)size;
     const deft_policy_config cfg = {image.data, image.size, deft_arena_alloc(a, (size_t)size),

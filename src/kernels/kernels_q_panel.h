@@ -3,13 +3,14 @@
  * of weights and four inputs are made with is the including file's (kernels_q_dot.h and others):
  *   typedef inputs                     a piece of the inputs in the form that the products need
  *   void prepare(inputs *in, const void *x, uint32_t n, const int how)
- *                                      n <= Q_PIECE numbers, zeros behind them up to a whole group
+ *                                      n <= Q_PIECE numbers, which stay where they are
+ *   void clear(inputs *in)
  *   typedef group                      four inputs, spread over all lanes
  *   group spread(const inputs *in, uint32_t g, const int how)
- *   typedef sums                       of QLANES rows; all bits zero: empty
+ *   group spread_rest(...)             the last, incomplete one
+ *   sums start(const inputs *in, const int how)     of QLANES rows: what is added to each of them
  *   void mac(sums *s, qw w, group x, const int how)
  *   qi total(const sums *s, const int how)
- *   int32_t correction(const inputs *in, const int how)     to be added to every row in the end
  *   Q_MOST(how)                        sums that fit the registers: 4 or 8
  * All sums are modulo 2^32 on the way. */
 #ifndef DEFT_KERNELS_Q_PANEL_H
@@ -41,16 +42,16 @@ Q_INLINE qi q_sum(qi a, qi b)
 /* Eight sums, each by a name of its own: compilers keep these in registers more readily than they
  * keep an array. X(k) is done for each. */
 #define Q_EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#define Q_SUMS(k) sums s##k = {0};
+#define Q_SUMS(k) sums s##k = k < count ? start(in, how) : (sums){0};
 
-/* The sums t[ways][count] and `more` become those of count vectors. */
-Q_INLINE void q_add_up(const qi *t, int32_t more, int32_t *acc, const uint32_t count,
-                       const uint32_t ways, uint32_t again)
+/* The sums t[ways][count] become those of count vectors. */
+Q_INLINE void q_add_up(const qi *t, int32_t *acc, const uint32_t count, const uint32_t ways,
+                       uint32_t again)
 {
 #pragma GCC unroll 8
     for (uint32_t k = 0; k < count; k++) {
         int32_t *const to = acc + k * (size_t)QLANES;
-        qi sum = q_sum(t[k], q_splat(more));
+        qi sum = t[k];
 #pragma GCC unroll 8
         for (uint32_t u = 1; u < ways; u++) sum = q_sum(sum, t[u * count + k]);
         q_store(to, again ? q_sum(sum, q_load(to)) : sum);
@@ -86,7 +87,7 @@ Q_INLINE void q_strip_tail(const q_span *p, const inputs *in, uint32_t row, int3
 #undef Q_MAC
     if (tail) {
         w = p->weight + stride * p->groups + (size_t)row * tail;
-        x = spread(in, p->groups, how);
+        x = spread_rest(in, p->groups, how);
 #define Q_MAC(k)                                                                                   \
     if (k < count) mac(&s##k, expand(w + (size_t)k * QLANES * tail, tail), x, how);
         Q_EACH(Q_MAC)
@@ -97,7 +98,7 @@ Q_INLINE void q_strip_tail(const q_span *p, const inputs *in, uint32_t row, int3
     if (k < count * ways) t[k] = total(&s##k, how);
     Q_EACH(Q_TOTAL)
 #undef Q_TOTAL
-    q_add_up(t, correction(in, how), acc, count, ways, p->again);
+    q_add_up(t, acc, count, ways, p->again);
 }
 
 Q_INLINE void q_strip(const q_span *p, const inputs *in, uint32_t row, int32_t *acc,
@@ -116,7 +117,7 @@ Q_INLINE void q_narrow(const q_span *p, const inputs *in, int32_t *acc, const in
     uint32_t safe = readable < QBYTES ? 0 : (uint32_t)((readable - QBYTES) / stride + 1), g = 0;
     if (safe > p->groups) safe = p->groups;
     const uint8_t *w = p->weight;
-    sums s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    sums s0 = start(in, how), s1 = {0}, s2 = {0}, s3 = {0};
     for (; g + 4 <= safe; g += 4, w += 4 * stride) {
         mac(&s0, q_bytes(w), spread(in, g, how), how);
         mac(&s1, q_bytes(w + stride), spread(in, g + 1, how), how);
@@ -133,10 +134,20 @@ Q_INLINE void q_narrow(const q_span *p, const inputs *in, int32_t *acc, const in
         for (uint32_t r = 0; r < p->width; r++) {
             for (uint32_t c = 0; c < p->tail; c++) last[4 * r + c] = w[r * p->tail + c];
         }
-        mac(&s0, q_bytes(last), spread(in, g, how), how);
+        mac(&s0, q_bytes(last), spread_rest(in, g, how), how);
     }
     const qi t[4] = {total(&s0, how), total(&s1, how), total(&s2, how), total(&s3, how)};
-    q_add_up(t, correction(in, how), acc, 1, 4, p->again);
+    q_add_up(t, acc, 1, 4, p->again);
+}
+
+static __attribute__((noinline)) void q_narrow_u8(const q_span *p, const inputs *in, int32_t *acc)
+{
+    q_narrow(p, in, acc, 0);
+}
+
+static __attribute__((noinline)) void q_narrow_s16(const q_span *p, const inputs *in, int32_t *acc)
+{
+    q_narrow(p, in, acc, Q_WIDE);
 }
 
 /* All rows of a panel, weights of 8 bits; acc has room for whole vectors. */
@@ -144,7 +155,11 @@ Q_INLINE void q_rows(const q_span *p, const inputs *in, int32_t *acc, const int 
 {
     const uint32_t width = p->width, most = Q_MOST(how) * QLANES;
     if (width < QLANES) {
-        q_narrow(p, in, acc, how);
+        if (how & Q_WIDE) {
+            q_narrow_s16(p, in, acc);
+        } else {
+            q_narrow_u8(p, in, acc);
+        }
         return;
     }
     qi last = {0}; // as it was before the others
@@ -162,18 +177,40 @@ Q_INLINE void q_rows(const q_span *p, const inputs *in, int32_t *acc, const int 
     q_strip(p, in, width - QLANES, acc + width - QLANES, 1, how);
 }
 
+/* The same by formats, in functions of their own: inside of the loop over panels compilers work out
+ * beforehand, for each panel, what only other shapes need. */
+static __attribute__((noinline)) void q_rows_u8(const q_span *p, const inputs *in, int32_t *acc)
+{
+    q_rows(p, in, acc, 0);
+}
+
+static __attribute__((noinline)) void q_rows_s16(const q_span *p, const inputs *in, int32_t *acc)
+{
+    q_rows(p, in, acc, Q_WIDE);
+}
+
+Q_INLINE void q_rows8(const q_span *p, const inputs *in, int32_t *acc, const int how)
+{
+    if (how & Q_WIDE) {
+        q_rows_s16(p, in, acc);
+    } else {
+        q_rows_u8(p, in, acc);
+    }
+}
+
 /* Adds 32 * blocks rows from `row` on; the span has no tail, weight is that of 4 bits. */
 Q_INLINE void q_strip4(const q_span *p, const inputs *in, uint32_t row, int32_t *acc,
                        const uint32_t blocks, const int how)
 {
     enum { VECTORS = Q_BLOCK / 2 / QBYTES }; // of bytes in a block
     const uint8_t *w = p->weight + (size_t)2 * row;
+    const uint32_t count = 2 * VECTORS * blocks;
     Q_EACH(Q_SUMS)
     for (uint32_t g = 0; g < p->groups; g++, w += (size_t)2 * p->width) {
         const group x = spread(in, g, how);
         // sum k: vector k / (2 VECTORS) * VECTORS + k % VECTORS, its low halves, then its high ones
 #define Q_MAC(k)                                                                                   \
-    if (k < 2 * VECTORS * blocks) {                                                                \
+    if (k < count) {                                                                               \
         const qw both = q_bytes(w + (k / (2 * VECTORS) * VECTORS + k % VECTORS) * (size_t)QBYTES); \
         const qw half = k / VECTORS % 2 ? (qw)((qu)both >> 4) : both;                              \
         mac(&s##k, half & 15, x, how);                                                             \
@@ -183,10 +220,10 @@ Q_INLINE void q_strip4(const q_span *p, const inputs *in, uint32_t row, int32_t 
     }
     qi t[8];
 #define Q_TOTAL(k)                                                                                 \
-    if (k < 2 * VECTORS * blocks) t[k] = total(&s##k, how);
+    if (k < count) t[k] = total(&s##k, how);
     Q_EACH(Q_TOTAL)
 #undef Q_TOTAL
-    q_add_up(t, correction(in, how), acc, 2 * VECTORS * blocks, 1, p->again);
+    q_add_up(t, acc, count, 1, p->again);
 }
 
 /* Weights of 4 bits in a panel whose rows fill blocks. */
@@ -251,7 +288,7 @@ Q_INLINE void q_panel8(q_job *j, uint32_t first, uint32_t width, int32_t *acc, c
         const q_span p = {
             panel + (size_t)c * width, panel + (size_t)n_in * width, width, n / 4, n % 4, c > 0};
         q_want(j, c, n, how);
-        q_rows(&p, &j->in, acc, how);
+        q_rows8(&p, &j->in, acc, how);
     }
 }
 
@@ -271,7 +308,7 @@ Q_INLINE void q_panel4_slow(q_job *j, uint32_t first, uint32_t c, int32_t *acc, 
         const uint8_t *const w = q_unpack(panel, n_in * width, c * width, (c + n) * width, weight);
         const q_span p = {w, w + (size_t)n * width, width, n / 4, n % 4, c > 0};
         q_want(j, c, n, how);
-        q_rows(&p, &j->in, acc, how);
+        q_rows8(&p, &j->in, acc, how);
     }
 }
 
@@ -289,20 +326,26 @@ Q_INLINE void q_panel4(q_job *j, uint32_t first, uint32_t width, int32_t *acc, c
     if (c < n_in) q_panel4_slow(j, first, c, acc, how);
 }
 
+/* A panel's worth of numbers, which are wanted after the weights. */
+Q_INLINE void q_fetch(const int32_t *p)
+{
+#pragma GCC unroll 8
+    for (uint32_t k = 0; k < Q_ROWS; k += 16) __builtin_prefetch(p + k);
+}
+
 Q_INLINE void q_dense(const deft_matrix_q *m, const void *x, const deft_output_q *out, void *y,
                       const int how)
 {
-    q_job j; // not `in`: it is large
+    q_job j; // not all of `in`: it is large
+    clear(&j.in);
     j.m = m;
     j.x = x;
     j.done = UINT32_MAX;
     for (uint32_t first = 0, width; first < m->n_out; first += width) {
         int32_t acc[Q_ROWS];
         width = m->n_out - first < Q_ROWS ? m->n_out - first : Q_ROWS;
-        for (uint32_t k = 0; k < width; k += 16) { // wanted last, so nothing else asks for them
-            __builtin_prefetch(m->multiplier + first + k);
-            if (m->bias) __builtin_prefetch(m->bias + first + k);
-        }
+        q_fetch(m->multiplier + first);
+        if (m->bias) q_fetch(m->bias + first);
         if (how & Q_NIBBLES) {
             q_panel4(&j, first, width, acc, how & ~Q_NIBBLES);
         } else {

@@ -39,21 +39,25 @@ Q_INLINE qi q_between(const q_table *t, qi a)
            q_splat(t->shift);
 }
 
-Q_INLINE qi q_odd_at(const q_table *t, qi x) // x: 16 bits
+Q_INLINE qi q_odd_at(const q_table *t, qi x) // as if x were limited to 16 bits before
 {
-    const qi sign = x >> 31;
-    const qi y = q_between(t, lesser((x ^ sign) - sign, q_splat(INT16_MAX)));
+    const qi sign = x >> 31, y = q_between(t, lesser(magnitude(x), q_splat(INT16_MAX)));
     return (y ^ sign) - sign;
 }
 
 Q_INLINE qi q_sigmoid(const q_table *tanh, qi s)
 {
-    return (q_odd_at(tanh, q_clamp16(s)) + 32768) >> 1;
+    return (q_odd_at(tanh, s) + 32768) >> 1;
 }
 
-Q_INLINE qi q_mul_q15(qi a, qi b)
+Q_INLINE qi q_mul_q15(qi a, qi b) // |a| <= 32767, |b| <= 65535
 {
     return (a * b + (1 << 14)) >> 15;
+}
+
+Q_INLINE qi q_mul_q15_pairs(qi a, qi b) // a: 0 to 32767, b: 16 bits
+{
+    return (dot_pairs(a, b) + (1 << 14)) >> 15; // nothing in the high half of a
 }
 
 Q_INLINE qi q_round16(qi v, uint32_t bits)
@@ -91,26 +95,31 @@ Q_INLINE qi q_first(const int32_t *p, uint32_t n)
     return n < QLANES ? q_load_some(p, n) : q_load(p);
 }
 
-enum { Q_PLAIN, Q_ODD, Q_FULL }; // which table
+enum { Q_PLAIN, Q_GATE, Q_ODD, Q_FULL }; // no table, none and the whole range of 16 bits, tables
 
 /* What becomes of sums, by value: the compiler cannot know that the outputs overlap nothing. */
 typedef struct q_ending {
     q_table table;
-    qi zero, lo, hi;
-    int32_t shift;
+    qi lo, hi;
+    q_rounding rounding;
     const int32_t *multiplier, *bias;
 } q_ending;
 
 Q_INLINE qi q_output(const q_ending *e, qi v, const int table, const int bytes)
 {
-    if (table == Q_PLAIN) {
-        v += e->zero;
-    } else {
-        v = q_clamp16(v);
-        v = table == Q_ODD ? q_odd_at(&e->table, v) : q_between(&e->table, v + 32768);
-        if (bytes) v = (v + (32768 + 128)) >> 8;
-    }
+    if (table == Q_GATE) return v; // storing limits it
+    if (table == Q_ODD) v = q_odd_at(&e->table, v);
+    if (table == Q_FULL) v = q_between(&e->table, q_clamp16(v) + 32768);
+    if (table > Q_GATE && bytes) v = (v + (32768 + 128)) >> 8;
     return lesser(greater(v, e->lo), e->hi);
+}
+
+/* ((acc << s) m + 2^30) >> 31, plus zero, in one shift. */
+Q_INLINE q_rounding q_rounding_of(uint32_t s, int32_t zero)
+{
+    const q_rounding r = {((int64_t)1 << (30 - s)) + zero * ((int64_t)1 << (31 - s)),
+                          31 - (int32_t)s};
+    return r;
 }
 
 /* Rows from k on, n of them or a whole vector. */
@@ -119,7 +128,7 @@ Q_INLINE void q_finish_some(const q_ending *e, const int32_t *acc, uint32_t k, u
 {
     qi sum = q_load(acc + k);
     if (e->bias) sum += q_first(e->bias + k, n);
-    const qi v = mul_q31(sum << q_splat(e->shift), q_first(e->multiplier + k, n));
+    const qi v = scale(sum, q_first(e->multiplier + k, n), e->rounding);
     const qi q = q_output(e, v, table, bytes);
     if (bytes) {
         q_put8((uint8_t *)y + k, q, n);
@@ -132,13 +141,12 @@ Q_INLINE void q_finish_some(const q_ending *e, const int32_t *acc, uint32_t k, u
 Q_INLINE void q_finish_as(const deft_matrix_q *m, const deft_output_q *out, const int32_t *acc,
                           uint32_t first, uint32_t n, void *y, const int table, const int bytes)
 {
-    q_ending e = {.zero = q_splat(out->zero),
-                  .lo = q_splat(out->lo),
+    q_ending e = {.lo = q_splat(out->lo),
                   .hi = q_splat(out->hi),
-                  .shift = m->shift,
+                  .rounding = q_rounding_of(m->shift, table <= Q_GATE ? out->zero : 0),
                   .multiplier = m->multiplier + first,
                   .bias = m->bias ? m->bias + first : NULL};
-    if (table != Q_PLAIN) e.table = q_table_of(&out->table);
+    if (table > Q_GATE) e.table = q_table_of(&out->table);
     void *const to = bytes ? (void *)((uint8_t *)y + first) : (void *)((int16_t *)y + first);
     uint32_t k = 0;
     for (; k + QLANES <= n; k += QLANES) q_finish_some(&e, acc, k, QLANES, to, table, bytes);
@@ -148,13 +156,18 @@ Q_INLINE void q_finish_as(const deft_matrix_q *m, const deft_output_q *out, cons
 static void q_finish(const deft_matrix_q *m, const deft_output_q *out, const int32_t *acc,
                      uint32_t first, uint32_t n, void *y)
 {
-    const int table = !out->table.entry ? Q_PLAIN : out->table.odd ? Q_ODD : Q_FULL;
+    int table = !out->table.entry ? Q_PLAIN : out->table.odd ? Q_ODD : Q_FULL;
+    if (table == Q_PLAIN && out->format == DEFT_NUM_S16 && out->lo == INT16_MIN &&
+        out->hi == INT16_MAX) {
+        table = Q_GATE;
+    }
     if (out->format == DEFT_NUM_U8) {
         if (table == Q_PLAIN) q_finish_as(m, out, acc, first, n, y, Q_PLAIN, 1);
         if (table == Q_ODD) q_finish_as(m, out, acc, first, n, y, Q_ODD, 1);
         if (table == Q_FULL) q_finish_as(m, out, acc, first, n, y, Q_FULL, 1);
     } else {
         if (table == Q_PLAIN) q_finish_as(m, out, acc, first, n, y, Q_PLAIN, 0);
+        if (table == Q_GATE) q_finish_as(m, out, acc, first, n, y, Q_GATE, 0);
         if (table == Q_ODD) q_finish_as(m, out, acc, first, n, y, Q_ODD, 0);
         if (table == Q_FULL) q_finish_as(m, out, acc, first, n, y, Q_FULL, 0);
     }
@@ -166,6 +179,7 @@ Q_INLINE qi q_gate(const int16_t *p, uint32_t i, uint32_t n)
     return n < QLANES ? q_load16_some(p + i, n) : q_load16(p + i);
 }
 
+#ifndef Q_GRU_OF_ITS_OWN
 static void gru_q(const deft_gru_q *g, const int16_t *h, int16_t *h_new)
 {
     const uint32_t n = g->n;
@@ -176,12 +190,14 @@ static void gru_q(const deft_gru_q *g, const int16_t *h, int16_t *h_new)
         const uint32_t k = n - i < QLANES ? n - i : QLANES;
         const qi r = q_sigmoid(&t, q_gate(xr, i, k) + q_gate(ur, i, k));
         const qi z = q_sigmoid(&t, q_gate(xz, i, k) + q_gate(uz, i, k));
-        const qi s = q_gate(xn, i, k) + q_mul_q15(r, q_gate(un, i, k));
-        const qi c = q_odd_at(&t, q_clamp16(s));
+        const qi s = q_gate(xn, i, k) + q_mul_q15_pairs(r, q_gate(un, i, k));
+        const qi c = q_odd_at(&t, s);
         const qi v = q_clamp16(c + q_mul_q15(z, q_gate(h, i, k) - c));
         q_put16(h_new + i, q_round16(v, g->state_round), k);
     }
 }
+
+#endif
 
 static void lstm_q(const deft_lstm_q *g, int16_t *c, int16_t *h_new)
 {
@@ -195,13 +211,13 @@ static void lstm_q(const deft_lstm_q *g, int16_t *c, int16_t *h_new)
             gate[j] = q_gate(g->x + j * n, i, k) + q_gate(g->u + j * n, i, k);
         }
         const qi in = q_sigmoid(&t, gate[0]), f = q_sigmoid(&t, gate[1]);
-        const qi o = q_sigmoid(&t, gate[3]), add = in * q_odd_at(&t, q_clamp16(gate[2]));
-        const qi cell = q_clamp16(q_mul_q15(f, q_gate(c, i, k)) +
+        const qi o = q_sigmoid(&t, gate[3]), add = dot_pairs(in, q_odd_at(&t, gate[2]));
+        const qi cell = q_clamp16(q_mul_q15_pairs(f, q_gate(c, i, k)) +
                                   ((add + q_splat(1 << (14 + e))) >> q_splat(15 + e)));
         const qi u = e >= 3 ? q_clamp16(cell << q_splat(e - 3))
                             : (cell + q_splat(1 << (2 - e))) >> q_splat(3 - e);
         q_put16(c + i, cell, k);
-        q_put16(h_new + i, q_round16(q_mul_q15(o, q_odd_at(&t, u)), g->state_round), k);
+        q_put16(h_new + i, q_round16(q_mul_q15_pairs(o, q_odd_at(&t, u)), g->state_round), k);
     }
 }
 

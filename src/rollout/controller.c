@@ -52,7 +52,7 @@ static deft_status init_policy(deft_controller *c, deft_bytes image, const deft_
 {
     if ((uintptr_t)image.data % DEFT_IMAGE_ALIGN != 0)
         return deft_fail(err, DEFT_E_ARG, "an image must be %d-byte aligned", DEFT_IMAGE_ALIGN);
-    const int32_t size = deft_policy_size(image.data, image.size);
+    const int32_t size = deft_policy_size_kept(image.data, image.size);
     if (size < 0)
         return deft_fail(err, (deft_status)size, "the image is refused: %s",
                          deft_status_str((deft_status)size));

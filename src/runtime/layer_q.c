@@ -36,18 +36,14 @@ const void *deft_qstep_source(const deft_qstep *s, deft_image_segment g)
            (size_t)deft_number_bytes(p[4]) * g.offset;
 }
 
-/* The inputs: in place where they are one piece, else gathered. */
-static const void *gather(const deft_qstep *s, const deft_image_qlayer *l, uint8_t *into)
+static void gather(const deft_qstep *s, const deft_image_qlayer *l, uint8_t *at)
 {
-    if (l->n_segment == 1) return deft_qstep_source(s, deft_image_segment_at(l->segment, 0));
-    uint8_t *at = into;
     for (uint32_t k = 0; k < l->n_segment; k++) {
         const deft_image_segment g = deft_image_segment_at(l->segment, k);
         const size_t n = (size_t)deft_number_bytes(l->in_format) * g.length;
         memcpy(at, deft_qstep_source(s, g), n);
         at += n;
     }
-    return into;
 }
 
 /* Gates of a matrix, in 16 bits. */
@@ -92,8 +88,9 @@ static void gru_reset_before(const deft_qstep *s, const deft_image_qlayer *l, co
 static void recurrent(const deft_qstep *s, const deft_image_qlayer *l, const cell *c)
 {
     int16_t *const u = c->gate + (size_t)deft_image_gates(l->kind) * l->n_out;
-    gates(s, l, 0, c->x, c->gate);
+    // h first: it has been there for long, while x may just be on its way to memory
     gates(s, l, 1, c->h, u);
+    gates(s, l, 0, c->x, c->gate);
     if (l->flags & DEFT_FLAG_RESET_BEFORE) {
         gru_reset_before(s, l, c);
     } else if (l->kind == DEFT_IMAGE_GRU) {
@@ -133,36 +130,58 @@ static void pointwise(const deft_qstep *s, const deft_image_qlayer *l, const voi
     s->kernels->pointwise(&p, x, out, y);
 }
 
-void deft_qstep_layer(const deft_qstep *s, uint32_t index)
+void deft_qstep_plan(const deft_qstep *s, uint32_t index, deft_qplan *out)
 {
-    deft_image_qlayer l;
-    deft_image_qlayer_at(s->image, s->directory, index, &l);
-    uint8_t *const scratch = s->work_end - deft_image_qscratch(&l);
-    const void *const x = gather(s, &l, scratch);
-    const uint32_t gathered =
-        l.n_segment > 1 ? (deft_number_bytes(l.in_format) * l.n_in + 15u) & ~15u : 0;
-    uint8_t *const y = deft_qstep_output(s, index, &l);
-    deft_output_q out;
-    deft_image_table_at(s->image + s->tables, l.table, &out.table);
-    out.zero = l.zero;
-    out.lo = l.lo;
-    out.hi = l.hi;
-    out.format = l.out_format;
-    const cell c = {x, (int16_t *)(void *)(scratch + gathered),
-                    (int16_t *)(void *)place_of(s, index), (int16_t *)(void *)y, out.table};
-    switch (l.kind) {
+    deft_image_qlayer *const l = &out->layer;
+    deft_image_qlayer_at(s->image, s->directory, index, l);
+    const uint32_t scratch = (uint32_t)(s->work_end - s->arena) - deft_image_qscratch(l);
+    out->x = out->gates = scratch;
+    if (l->n_segment == 1) { // in place
+        const uint8_t *const x = deft_qstep_source(s, deft_image_segment_at(l->segment, 0));
+        out->x = (uint32_t)(x - s->arena);
+    } else {
+        out->gates += (deft_number_bytes(l->in_format) * l->n_in + 15u) & ~15u;
+    }
+    out->y = (uint32_t)(deft_qstep_output(s, index, l) - s->arena);
+    out->state = (uint32_t)(place_of(s, index) - s->arena);
+    deft_image_table_at(s->image + s->tables, l->table, &out->out.table);
+    out->out.zero = l->zero;
+    out->out.lo = l->lo;
+    out->out.hi = l->hi;
+    out->out.format = l->out_format;
+}
+
+static void execute(const deft_qstep *s, const deft_qplan *p)
+{
+    const deft_image_qlayer *const l = &p->layer;
+    uint8_t *const x = s->arena + p->x, *const y = s->arena + p->y;
+    if (l->n_segment > 1) gather(s, l, x);
+    const cell c = {x, (int16_t *)(void *)(s->arena + p->gates),
+                    (int16_t *)(void *)(s->arena + p->state), (int16_t *)(void *)y, p->out.table};
+    switch (l->kind) {
     case DEFT_IMAGE_DENSE:
-        deft_dense_of(s->kernels, &l.matrix[0], l.in_format)(&l.matrix[0], x, &out, y);
+        deft_dense_of(s->kernels, &l->matrix[0], l->in_format)(&l->matrix[0], x, &p->out, y);
         break;
     case DEFT_IMAGE_GRU:
     case DEFT_IMAGE_LSTM:
-        recurrent(s, &l, &c);
+        recurrent(s, l, &c);
         break;
     case DEFT_IMAGE_HISTORY:
-        history(&l, x, y, s->started);
+        history(l, x, y, s->started);
         break;
     default:
-        pointwise(s, &l, x, &out, y);
+        pointwise(s, l, x, &p->out, y);
         break;
     }
+}
+
+void deft_qstep_layer(const deft_qstep *s, uint32_t index)
+{
+    deft_qplan p;
+    if (s->plan) {
+        execute(s, &s->plan[index]);
+        return;
+    }
+    deft_qstep_plan(s, index, &p);
+    execute(s, &p);
 }

@@ -2,7 +2,8 @@
  *
  * The arena: the previous action and the observations in integers; an action for the self-test;
  * working memory, laid out as the image says (docs/format.md, "Working memory"), or, where the
- * caller gave more, so that every output stays, with a table of places behind it. */
+ * caller gave more, so that every output stays, and behind it a table of places and the layers'
+ * plans. */
 #include "runtime/step_q.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 enum { ALIGN = 16 };
 
 typedef struct plan { // bytes from the start of the arena
-    uint32_t obs, act, work, kept, size;
+    uint32_t obs, act, work, kept, layers, size;
 } plan;
 
 static uint32_t round_up(uint32_t n)
@@ -43,9 +44,12 @@ static deft_status make_plan(const deft_image *im, int kept, plan *out)
     out->act = out->obs + round_up(2u * im->n_obs);
     out->work = out->act + round_up(4u * im->n_act);
     const uint64_t end = out->work + (kept ? spread(im, NULL) : im->work);
-    const uint64_t size = end + (kept ? round_up(4u * im->n_layer) : 0);
+    const uint64_t layers = end + (kept ? round_up(4u * im->n_layer) : 0);
+    const uint64_t size =
+        layers + (kept ? round_up(im->n_layer * (uint32_t)sizeof(deft_qplan)) : 0);
     if (size > INT32_MAX) return DEFT_E_SPACE;
     out->kept = (uint32_t)end;
+    out->layers = (uint32_t)layers;
     out->size = (uint32_t)size;
     return DEFT_OK;
 }
@@ -75,19 +79,6 @@ static deft_status served(const deft_image *im, const deft_kernels *k)
     return DEFT_OK;
 }
 
-static void bind(deft_policy *p, const deft_image *im)
-{
-    plan a = {0, 0, 0, 0, 0};
-    const int kept = p->flags & DEFT_POLICY_KEPT;
-    (void)make_plan(im, kept, &a);
-    p->value_offset = a.obs;
-    p->act_offset = a.act;
-    p->state_offset = a.work;
-    p->scratch_offset = a.kept;
-    memset(p->cfg.arena, 0, a.size);
-    if (kept) (void)spread(im, (uint32_t *)(void *)((uint8_t *)p->cfg.arena + a.kept));
-}
-
 static deft_qstep step_of(const deft_policy *p)
 {
     uint8_t *const arena = p->cfg.arena;
@@ -96,13 +87,37 @@ static deft_qstep step_of(const deft_policy *p)
     s.image = p->cfg.image;
     s.directory = p->directory;
     s.tables = p->tables;
+    s.arena = arena;
     s.obs = (const int16_t *)(const void *)(arena + p->value_offset);
     s.prev = (const int16_t *)(const void *)arena;
     s.work = arena + p->state_offset;
     s.work_end = arena + p->scratch_offset;
-    s.kept = p->flags & DEFT_POLICY_KEPT ? (const uint32_t *)(const void *)s.work_end : NULL;
+    s.kept = NULL;
+    s.plan = NULL;
+    if (p->flags & DEFT_POLICY_KEPT) {
+        s.kept = (const uint32_t *)(const void *)s.work_end;
+        s.plan = (const deft_qplan *)(const void *)(s.work_end + round_up(4u * p->n_layer));
+    }
     s.started = p->flags & DEFT_POLICY_STARTED;
     return s;
+}
+
+static void bind(deft_policy *p, const deft_image *im)
+{
+    plan a = {0, 0, 0, 0, 0, 0};
+    const int kept = p->flags & DEFT_POLICY_KEPT;
+    (void)make_plan(im, kept, &a);
+    p->value_offset = a.obs;
+    p->act_offset = a.act;
+    p->state_offset = a.work;
+    p->scratch_offset = a.kept;
+    memset(p->cfg.arena, 0, a.size);
+    if (!kept) return;
+    uint8_t *const arena = p->cfg.arena;
+    (void)spread(im, (uint32_t *)(void *)(arena + a.kept));
+    deft_qplan *const layer = (deft_qplan *)(void *)(arena + a.layers);
+    const deft_qstep s = step_of(p);
+    for (uint32_t k = 0; k < im->n_layer; k++) deft_qstep_plan(&s, k, &layer[k]);
 }
 
 static void reset(deft_policy *p)
@@ -122,7 +137,9 @@ static void replace_states(const deft_qstep *s, uint32_t n_layer)
 {
     for (uint32_t k = 0; k < n_layer; k++) {
         deft_image_qlayer l;
-        if (!(deft_image_payload(s->image, s->directory, k)[5] & DEFT_FLAG_DOUBLE)) continue;
+        const uint32_t flags =
+            s->plan ? s->plan[k].layer.flags : deft_image_payload(s->image, s->directory, k)[5];
+        if (!(flags & DEFT_FLAG_DOUBLE)) continue;
         deft_image_qlayer_at(s->image, s->directory, k, &l);
         memcpy(s->work + (size_t)ALIGN * l.place, deft_qstep_output(s, k, &l), (size_t)2 * l.n_out);
     }

@@ -5,15 +5,26 @@
 #include "image/image_q.h"
 #include "runtime/step.h"
 
+/* A layer, ready to be executed: with plenty of memory these are worked out once (deft_qstep_plan),
+ * without, in each step. Places are bytes from the start of the arena. */
+typedef struct deft_qplan {
+    deft_image_qlayer layer;
+    deft_output_q out;
+    uint32_t x; // of its inputs, or of where to gather them
+    uint32_t y, state, gates;
+} deft_qplan;
+
 /* One step's view of the arena. */
 typedef struct deft_qstep {
     const deft_kernels_q *kernels;
     const uint8_t *image;
     uint32_t directory, tables;
+    uint8_t *arena;
     const int16_t *obs, *prev; // [n_obs], [n_act]
     uint8_t *work;             // states, outputs, and from work_end backwards scratch
     uint8_t *work_end;
-    const uint32_t *kept; // [n_layer] places in work, NULL: those of the image
+    const uint32_t *kept;   // [n_layer] places in work, NULL: those of the image
+    const deft_qplan *plan; // [n_layer], NULL: none
     int started;
 } deft_qstep;
 
@@ -21,6 +32,7 @@ typedef struct deft_qstep {
 const void *deft_qstep_source(const deft_qstep *s, deft_image_segment g);
 /* The output of a layer after the step. */
 uint8_t *deft_qstep_output(const deft_qstep *s, uint32_t index, const deft_image_qlayer *l);
+void deft_qstep_plan(const deft_qstep *s, uint32_t index, deft_qplan *out);
 /* Executes layer `index`. */
 void deft_qstep_layer(const deft_qstep *s, uint32_t index);
 
