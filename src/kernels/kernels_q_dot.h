@@ -123,4 +123,6 @@ Q_INLINE sums start(const inputs *in, const int how)
     return s;
 }
 
+#include "kernels/kernels_q_panel.h"
+
 #endif

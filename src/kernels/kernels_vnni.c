@@ -117,7 +117,6 @@ Q_INLINE void q_split(inputs *in, const int16_t *x, uint32_t n)
     in->sum_low = (uint32_t)_mm512_mask_reduce_add_epi32(0x00FF, both);
     in->sum_high = (uint32_t)_mm512_mask_reduce_add_epi32(0xFF00, both);
 }
-#include "kernels/kernels_q_panel.h"
 
 /* Gates of 16 bits, 32 at a time. Loads are as long as the stores before them. */
 Q_INLINE __m512i load_gates(const int16_t *p, uint32_t n)
@@ -174,8 +173,8 @@ static void gru_q(const deft_gru_q *g, const int16_t *h, int16_t *h_new)
         const __m512i r = sigmoid_q15(&t, _mm512_adds_epi16(load_gates(x, k), load_gates(u, k)));
         const __m512i z =
             sigmoid_q15(&t, _mm512_adds_epi16(load_gates(x + n, k), load_gates(u + n, k)));
-        const __m512i un = _mm512_mulhrs_epi16(r, load_gates(u + 2 * n, k)); // r >= 0
-        const __m512i c = tanh_q15(&t, _mm512_adds_epi16(load_gates(x + 2 * n, k), un));
+        const __m512i un = _mm512_mulhrs_epi16(r, load_gates(u + (size_t)2 * n, k)); // r >= 0
+        const __m512i c = tanh_q15(&t, _mm512_adds_epi16(load_gates(x + (size_t)2 * n, k), un));
         const __m512i old = load_gates(h + i, k);
         const __m512i left = _mm512_sub_epi16(_mm512_set1_epi16(16384), z);
         const __m512i v =
