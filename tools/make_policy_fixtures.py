@@ -576,6 +576,365 @@ def lstm_primitives():
     return Net()
 
 
+# --- the same in disguise ------------------------------------------------------------------------
+class Parts(nn.Module):
+    """Activations written out, as older or hand-made code has them, one a layer."""
+
+    def __init__(self, functions):
+        super().__init__()
+        n = len(functions)
+        self.layer = nn.ModuleList(nn.Linear(OBS if i == 0 else 16, 16) for i in range(n))
+        self.out, self.functions = nn.Linear(16, ACT), functions
+
+    def forward(self, x):
+        for layer, f in zip(self.layer, self.functions):
+            x = f(layer(x))
+        return self.out(x)
+
+
+@policy(opset=15)
+def parts_exponential():
+    return Parts([
+        lambda y: torch.where(y > 0, y, torch.exp(y) - 1),
+        lambda y: torch.log(1 + torch.exp(y)),
+        lambda y: y / (1 + torch.exp(-y)),
+        lambda y: 1 / (1 + torch.exp(-y)),
+        lambda y: 2 * torch.sigmoid(2 * y) - 1,
+        lambda y: 0.5 * torch.tanh(0.5 * y) + 0.5,
+    ])
+
+
+@policy(opset=13)
+def parts_piecewise():
+    return Parts([
+        lambda y: torch.maximum(y, 0.1 * y),
+        lambda y: y * 0.5 * (1 + torch.erf(y * 0.70710678)),
+        lambda y: 0.5 * y * (1 + torch.tanh(0.7978845608 * (y + 0.044715 * torch.pow(y, 3)))),
+        lambda y: y / (1 + torch.abs(y)),
+        lambda y: torch.minimum(torch.maximum(y, torch.tensor(-1.0)), torch.tensor(1.5)),
+    ])
+
+
+@policy(opset=14)
+def parts_composed():
+    """No activation of ours: hard swish, mish, a slope for each channel, gating."""
+    net = Parts([nn.functional.hardswish, nn.functional.mish, nn.PReLU(16),
+                 lambda y: y * torch.sigmoid(1.702 * y), lambda y: torch.relu(y) ** 2])
+    net.prelu = net.functions[2]
+    net.prelu.weight.data.uniform_(0, 0.5)
+    return net
+
+
+@policy(opset=12)
+def dueling_q():
+    """Q = V + A - mean(A); the action is its argmax."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.v, self.a = nn.Linear(OBS, 24), nn.Linear(24, 1), nn.Linear(24, 5)
+
+        def forward(self, x):
+            x = torch.relu(self.body(x))
+            a = self.a(x)
+            return (self.v(x) + a - a.mean(1, keepdim=True)).argmax(1)
+
+    return Net()
+
+
+@policy(opset=15)
+def sb3_unscaled():
+    """SB3's unscale_action: low + 0.5 (a + 1) (high - low)."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, ACT], last=nn.Tanh())
+            self.register_buffer("low", torch.tensor([-1.0, -2.0, 0.0, -3.0]))
+            self.register_buffer("high", torch.tensor([1.0, 2.0, 5.0, 3.0]))
+
+        def forward(self, x):
+            return self.low + 0.5 * (self.net(x) + 1) * (self.high - self.low)
+
+    return Net()
+
+
+@policy(opset=13)
+def box_clipped():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, ACT])
+            self.register_buffer("low", torch.tensor([-0.1, -0.2, 0.0, -0.3]))
+            self.register_buffer("high", torch.tensor([0.1, 0.2, 0.5, 0.3]))
+
+        def forward(self, x):
+            return torch.max(torch.min(self.net(x), self.high), self.low)
+
+    return Net()
+
+
+@policy(opset=15)
+def partly_normalised():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, ACT], last=nn.Tanh())
+            self.register_buffer("mean", torch.randn(9))
+            self.register_buffer("std", torch.rand(9) + 0.5)
+
+        def forward(self, x):
+            return self.net(torch.cat([(x[:, :9] - self.mean) / self.std, x[:, 9:]], 1))
+
+    return Net()
+
+
+@policy(opset=13)
+def batchnorm_behind_relu():
+    net = nn.Sequential(nn.Linear(OBS, 24), nn.ReLU(), nn.BatchNorm1d(24), nn.Linear(24, ACT))
+    net[2].running_mean.normal_()
+    net[2].running_var.uniform_(0.5, 2)
+    return net
+
+
+@policy(opset=15)
+def d2rl_weight_norm():
+    """Weight normalisation computed in the graph; the observation at every layer."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            norm = nn.utils.weight_norm
+            self.l1, self.l2 = norm(nn.Linear(OBS, 24)), norm(nn.Linear(24 + OBS, 24))
+            self.out = nn.Linear(24 + OBS, ACT)
+
+        def forward(self, x):
+            y = torch.relu(self.l1(x))
+            y = torch.relu(self.l2(torch.cat([y, x], 1)))
+            return torch.tanh(self.out(torch.cat([y, x], 1)))
+
+    return Net()
+
+
+@policy(opset=15)
+def column_vectors():
+    """W @ x with columns, biases added first."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l1, self.l2 = nn.Linear(OBS, 24), nn.Linear(24, ACT)
+
+        def forward(self, x):
+            y = torch.relu(self.l1.bias[:, None] + self.l1.weight @ x.t())
+            return torch.tanh((self.l2.bias[:, None] + self.l2.weight @ y).t())
+
+    return Net()
+
+
+@policy(opset=14)
+def layernorm_by_hand():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l1, self.out = nn.Linear(OBS, 24), nn.Linear(24, ACT)
+            self.gamma = nn.Parameter(torch.rand(24) + 0.5)
+            self.beta = nn.Parameter(torch.randn(24) * 0.1)
+
+        def forward(self, x):
+            y = self.l1(x)
+            var = y.var(-1, unbiased=False, keepdim=True)
+            y = (y - y.mean(-1, keepdim=True)) * torch.rsqrt(var + 1e-6)
+            return self.out(torch.tanh(y * self.gamma + self.beta))
+
+    return Net()
+
+
+@policy(opset=13)
+def double_precision():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, ACT], last=nn.Tanh()).double()
+
+        def forward(self, x):
+            return self.net(x.double()).float()
+
+    return Net()
+
+
+class FormCell(AugCell):
+    """AugCell with the update written as `form` (of r, z, c, f, h) says."""
+
+    form = None
+
+    def forward(self, x, h):
+        (xr, xz, xn), (hr, hz, hn) = self.gates(x, h)
+        return type(self).form(torch.sigmoid(xr + hr), torch.sigmoid(xz + hz), xn, hn, h)
+
+
+def _form(name, form):
+    _aug(name, 15, cell=type(name, (FormCell,), {"form": staticmethod(form)}), layers=2, bias=True)
+
+
+def _candidate(r, z, c, f, h):
+    return torch.tanh(c + r * f)
+
+
+# the gate the other way round (Chung et al. 2014), differences, no reset gate
+_form("gru_flipped_gate", lambda *a: (1 - a[1]) * a[4] + a[1] * _candidate(*a))
+_form("gru_differences", lambda *a: _candidate(*a) - a[1] * (_candidate(*a) - a[4]))
+_form("gru_without_reset", lambda r, z, c, f, h: z * h + (1 - z) * torch.tanh(c + f))
+
+
+class States(AugPolicy):
+    """The state in one tensor a layer, or all layers in one row."""
+
+    def __init__(self, flat, **kw):
+        super().__init__(**kw)
+        self.flat = flat
+
+    def state(self):
+        if self.flat:
+            return [torch.zeros(1, self.layers * HID)]
+        return [torch.zeros(1, HID) for _ in range(self.layers)]
+
+    names = property(lambda self: (["obs", "hidden"], ["action", "new_hidden"]) if self.flat else (
+        ["obs", *(f"h{i}" for i in range(self.layers))],
+        ["action", *(f"h{i}_new" for i in range(self.layers))]))
+
+    def forward(self, x, *state):
+        a, h = super().forward(x, (state[0].view(self.layers, 1, HID) if self.flat
+                                   else torch.stack(state)))
+        return (a, h.view(1, -1)) if self.flat else (a, *(h[i] for i in range(self.layers)))
+
+
+@policy(opset=15)
+def states_apart_delayed():
+    return States(flat=False, delayed=True)
+
+
+@policy(opset=17)
+def states_in_a_row():
+    return States(flat=True, layers=2)
+
+
+class LstmStack(nn.Module):
+    def __init__(self, layers, delayed=False, packed=False):
+        super().__init__()
+        self.x2h = nn.ModuleList(nn.Linear(HID, 4 * HID) for _ in range(layers))
+        self.h2h = nn.ModuleList(nn.Linear(HID, 4 * HID) for _ in range(layers))
+        self.embed, self.actor = nn.Linear(OBS, HID), nn.Linear(HID, ACT)
+        self.layers, self.delayed, self.packed = layers, delayed, packed
+
+    names = property(lambda self: (["obs", "state"], ["action", "state_new"]) if self.packed else
+                     (["obs", "c", "h"], ["action", "c_new", "h_new"]))
+
+    def state(self):
+        shape = (2, self.layers, HID) if self.packed else (self.layers, 1, HID)
+        return [torch.zeros(shape)] * (1 if self.packed else 2)
+
+    def forward(self, x, *state):
+        y, new = torch.tanh(self.embed(x)), ([], [])
+        for k in range(self.layers):
+            h = state[0][0][k:k + 1] if self.packed else state[1][k]
+            c = state[0][1][k:k + 1] if self.packed else state[0][k]
+            i, f, g, o = (self.x2h[k](y) + self.h2h[k](h)).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            new[1].append(c)
+            new[0].append(torch.sigmoid(o) * torch.tanh(c))
+            y = h if self.delayed else new[0][-1]
+        a = torch.tanh(self.actor(new[0][-1]))
+        if self.packed:
+            return a, torch.stack([torch.cat(new[0]), torch.cat(new[1])])
+        return a, torch.stack(new[1]), torch.stack(new[0])
+
+
+@policy(opset=15, obs=HID)
+def lstm_observations_as_wide_as_h():
+    """Nothing but names and the wiring tells h from the observation."""
+
+    class Net(LstmStack):
+        def __init__(self):
+            super().__init__(1)
+            self.embed = nn.Linear(HID, HID)
+
+        def state(self):
+            return [torch.zeros(1, HID)] * 2
+
+        def forward(self, x, c, h):
+            a, c, h = super().forward(x, c.unsqueeze(0), h.unsqueeze(0))
+            return a, c[0], h[0]
+
+    return Net()
+
+
+@policy(opset=15)
+def lstm_stack_delayed():
+    return LstmStack(2, delayed=True)
+
+
+@policy(opset=13)
+def lstm_packed_state():
+    return LstmStack(2, packed=True)
+
+
+@policy(opset=14)
+def elman_native():
+    """nn.RNN."""
+    return RslRnn("RNN", 2, False)
+
+
+@policy(opset=15)
+def elman_by_hand():
+    class Net(nn.Module):
+        names = (["obs", "h_in"], ["action", "h_out"])
+
+        def __init__(self):
+            super().__init__()
+            self.cell, self.actor = nn.Linear(OBS + HID, HID), nn.Linear(HID, ACT)
+
+        def state(self):
+            return [torch.zeros(1, HID)]
+
+        def forward(self, x, h):
+            h = torch.tanh(self.cell(torch.cat([h, x], 1)))
+            return torch.tanh(self.actor(h)), h
+
+    return Net()
+
+
+class Remembers(nn.Module):
+    """The last observations, kept outside of the network, some through a shared encoder."""
+
+    names = (["obs", "history"], ["action", "history_out"])
+
+    def __init__(self, newest_first):
+        super().__init__()
+        self.encoder, self.net = nn.Linear(OBS, 6), mlp([OBS + 5 * 6, 24, ACT], nn.ELU)
+        self.newest_first = newest_first
+
+    def state(self):
+        return [torch.zeros(1, 5, OBS)]
+
+    def forward(self, x, h):
+        rest = h[:, :-1] if self.newest_first else h[:, 1:]
+        new = [x.unsqueeze(1), rest] if self.newest_first else [rest, x.unsqueeze(1)]
+        h = torch.cat(new, 1)
+        e = nn.functional.elu(self.encoder(h)).flatten(1)
+        return self.net(torch.cat([x, e], 1)), h
+
+
+@policy(opset=15)
+def history_encoder():
+    return Remembers(False)
+
+
+@policy(opset=17)
+def history_newest_first():
+    return Remembers(True)
+
+
 # --- written with onnx.helper: what other exporters make -----------------------------------------
 HANDMADE = {}
 

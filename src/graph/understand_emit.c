@@ -36,23 +36,51 @@ static bool ready(const und *u, const und_draft *d)
     return true;
 }
 
-/* Gives every living draft its place: in the order of the graph, sources first. */
+/* The draft behind input i of d (an output of the policy if d is NULL), -1: none. */
+static int32_t source_of(const und *u, const und_draft *d, int32_t i)
+{
+    const und_src s = und_follow(u, d ? d->in[i] : u->out_src[i]);
+    return s.kind == DEFT_SRC_LAYER || s.kind == DEFT_SRC_STATE ? s.index : -1;
+}
+
+/* Drafts in the order in which one meets them going up from the actions, sources first, also those
+ * whose old state is read. It depends on nothing but what reads what. */
+static deft_status walk(und *u, und_draft **list, int32_t *n_out)
+{
+    int32_t *stack = DEFT_NEW_ARRAY(u->a, int32_t, u->n_draft + 1);
+    int32_t *next = DEFT_NEW_ARRAY(u->a, int32_t, u->n_draft + 1); // input to look at
+    bool *seen = DEFT_NEW_ARRAY(u->a, bool, u->n_draft + 1);
+    if (!stack || !next || !seen) return und_no_memory(u);
+    int32_t depth = 1, n = 0;
+    stack[0] = u->n_draft; // the outputs
+    while (depth > 0) {
+        const int32_t at = stack[depth - 1];
+        const und_draft *d = at < u->n_draft ? u->draft[at] : NULL;
+        if (next[at] < (d ? d->l.n_in : u->n_out)) {
+            const int32_t s = source_of(u, d, next[at]++);
+            if (s >= 0 && !seen[s] && !u->draft[s]->dead) {
+                seen[s] = true;
+                stack[depth++] = s;
+            }
+            continue;
+        }
+        if (d) list[n++] = u->draft[at];
+        depth--;
+    }
+    *n_out = n;
+    return DEFT_OK;
+}
+
+/* Gives every draft that is read its place. */
 static deft_status order(und *u, und_draft **sorted, int32_t *n_out)
 {
     int32_t alive = 0, n = 0;
-    for (int32_t k = 0; k < u->n_draft; k++) alive += !u->draft[k]->dead;
+    und_draft **list = DEFT_NEW_ARRAY(u->a, und_draft *, u->n_draft + 1);
+    if (!list) return und_no_memory(u);
+    const deft_status s = walk(u, list, &alive);
+    if (s != DEFT_OK) return s;
     if (alive > MODEL_MAX_LAYERS)
         return deft_fail(u->err, DEFT_E_UNSUPPORTED, "more than %d layers", MODEL_MAX_LAYERS);
-    und_draft **list = DEFT_NEW_ARRAY(u->a, und_draft *, alive + 1);
-    if (!list) return und_no_memory(u);
-    alive = 0;
-    for (int32_t k = 0; k < u->n_draft; k++) {
-        und_draft *d = u->draft[k];
-        if (d->dead) continue;
-        int32_t at = alive++;
-        for (; at > 0 && list[at - 1]->op > d->op; at--) list[at] = list[at - 1];
-        list[at] = d;
-    }
     for (bool moved = true; moved && n < alive;) {
         moved = false;
         for (int32_t k = 0; k < alive; k++) {
@@ -102,6 +130,23 @@ static deft_status emit_layer(und *u, const und_draft *d, deft_layer *l)
     return make_segments(u, d->in, l->n_in, &l->in, &l->n_segment);
 }
 
+/* Layers of one module have its name and, but the first, a number: "rnn", "rnn.1". */
+static deft_status number_names(und *u)
+{
+    deft_model *m = u->m;
+    const char **base = DEFT_NEW_ARRAY(u->a, const char *, m->n_layer);
+    if (!base) return und_no_memory(u);
+    for (int32_t k = 0; k < m->n_layer; k++) {
+        base[k] = m->layer[k].name;
+        int32_t n = 0;
+        for (int32_t i = 0; *base[k] && i < k; i++) n += strcmp(base[i], base[k]) == 0;
+        if (n == 0) continue;
+        m->layer[k].name = deft_arena_printf(u->g->arena, "%s.%d", base[k], (int)n);
+        if (!m->layer[k].name) return und_no_memory(u);
+    }
+    return DEFT_OK;
+}
+
 /* A policy has a layer, even where the contract does everything. */
 static deft_status emit_identity(und *u)
 {
@@ -130,6 +175,7 @@ static deft_status emit_layers(und *u)
     if (m->n_layer == 0) return emit_identity(u);
     for (int32_t k = 0; s == DEFT_OK && k < m->n_layer; k++)
         s = emit_layer(u, sorted[k], &m->layer[k]);
+    if (s == DEFT_OK) s = number_names(u);
     if (s != DEFT_OK) return s;
     return make_segments(u, u->out_src, u->n_out, &m->out, &m->n_out_segment);
 }

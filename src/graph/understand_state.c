@@ -456,7 +456,12 @@ static deft_status take_outputs(und *u)
     }
     u->n_out = (int32_t)n;
     u->out = deft_arena_copy(u->a, e, (size_t)n * sizeof *e);
-    return u->out ? DEFT_OK : und_no_memory(u);
+    if (!u->out) return und_no_memory(u);
+    for (int32_t k = 0; k < u->n_out; k++)
+        if (u->out[k].op < 0)
+            return deft_fail(u->err, DEFT_E_UNSUPPORTED, "action %d is constant (%g)", (int)k,
+                             (double)u->out[k].c);
+    return DEFT_OK;
 }
 
 deft_status und_choose_action(und *u)
