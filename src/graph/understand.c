@@ -1,7 +1,7 @@
 /* understand.c - from a graph as somebody's exporter wrote it to the canonical policy. */
 #include "graph/understand.h"
 
-enum { SCRATCH_LIMIT = 512 << 20 };
+enum { SCRATCH_LIMIT = 128 << 20 };
 
 static deft_status run(und *u)
 {
