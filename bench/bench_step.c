@@ -44,8 +44,10 @@ static deft_status run(deft_bytes image, const char *only, deft_arena *a, deft_e
     e[0] = (bench_entry){.run = bench_read_weights, .user = &p[0].facts};
     for (int32_t k = 0; k <= n; k++) e[k].ns = DEFT_NEW_ARRAY(a, double, ROUNDS);
     bench_plan plan = {.rounds = ROUNDS, .times = STEPS};
-    bool pinned;
-    const deft_status s = bench_rounds(e, n + 1, &plan, &pinned, err);
+    bench_affinity core;
+    bench_pin(&core);
+    const deft_status s = bench_rounds(e, n + 1, &plan, err);
+    bench_unpin(&core);
     if (s != DEFT_OK) return s;
     for (int32_t k = 0; k <= n; k++) {
         printf("%-10s min %8.0f  median %8.0f ns", name[k], e[k].ns_min, e[k].ns_median);

@@ -8,14 +8,20 @@ typedef struct args {
     deft_load_options load;
     int32_t rounds;
     const char *kernels;
-    bool json;
+    bool json, peers;
 } args;
 
 static const cli_opt opts[] = {
     {"rounds", "N", "interleaved rounds of 25 steps each (default: 400)", CLI_INT, 0,
      offsetof(args, rounds), 1, 1e6},
-    {"kernels", "NAME", "arithmetic: ref, avx2, avx512, neon (default: the best there is)",
+    {"kernels", "NAME",
+     "arithmetic: ref, avx2, avxvnni, avx512, avx512vnni, neon, neondot (default: the best there "
+     "is)",
      CLI_TEXT, 0, offsetof(args, kernels), 0, 0},
+    {"peers", NULL,
+     "other libraries too, in the same rounds: OpenBLAS, oneDNN, LibTorch, ONNX Runtime, as far as "
+     "they are there",
+     CLI_FLAG, 0, offsetof(args, peers), 0, 0},
     {"json", NULL, "print JSON: an array of one object a policy", CLI_FLAG, 0, offsetof(args, json),
      0, 0},
     {.kind = CLI_END},
@@ -54,6 +60,32 @@ static void print_table(const deft_loaded *l, int n, const deft_bench_row *row, 
                  pinned ? "pinned to one core" : "not pinned to a core");
 }
 
+static void print_peers(const deft_loaded *l, int n, const deft_bench_row *row)
+{
+    static const char *const head[] = {"policy", "library", "min ns", "median ns", "times Deft's"};
+    cli_table t;
+    cli_table_init(&t, l[0].arena, 5, head);
+    for (int k = 0; k < n; k++) {
+        for (int i = 0; i < DEFT_BENCH_PEERS; i++) {
+            const deft_bench_peer *const p = &row[k].peer[i];
+            if (!p->name || *p->reason) continue;
+            cli_table_row(&t, "%s\t%s\t%.0f\t%.0f\t%.1f", cli_basename(l[k].path, l[k].arena),
+                          cli_escaped(p->name, l[k].arena), p->ns_min, p->ns_median,
+                          p->ns_median / row[k].ns_median);
+        }
+    }
+    (void)printf("\n");
+    cli_table_print(&t, stdout);
+    for (int i = 0; i < DEFT_BENCH_PEERS; i++) {
+        const deft_bench_peer *const p = &row[0].peer[i];
+        if (p->name && *p->reason) {
+            (void)printf("%s: left out: %s\n", p->name, cli_escaped(p->reason, l[0].arena));
+        }
+    }
+    (void)printf("float32, one thread, processes of their own on the same core; \"one call\": a "
+                 "model of one number\n");
+}
+
 static int print_json(const deft_loaded *l, int n, const deft_bench_row *row, const char *kernels,
                       bool pinned)
 {
@@ -70,6 +102,14 @@ static int print_json(const deft_loaded *l, int n, const deft_bench_row *row, co
             (int)r->arena_bytes, "kernels", kernels, "pinned", (int)pinned, "rounds",
             (int)r->rounds);
         (void)json_array_append_new(all, j);
+        for (int i = 0; i < DEFT_BENCH_PEERS; i++) {
+            const deft_bench_peer *const p = &r->peer[i];
+            if (!p->name || *p->reason) continue;
+            (void)json_array_append_new(
+                all, json_pack("{s:o, s:o, s:f, s:f, s:f}", "model", cli_json_string(l[k].path),
+                               "format", cli_json_string(p->name), "ns_min", p->ns_min, "ns_median",
+                               p->ns_median, "read_ns_median", r->read_ns_median));
+        }
     }
     return cli_json_print(&cmd_bench, all);
 }
@@ -81,8 +121,11 @@ static int measure(const args *a, const deft_loaded *l, int n, const deft_kernel
     cli_progress p;
     cli_progress_init(&p);
     cli_catch_interrupt();
-    const deft_bench_config cfg = {
-        .rounds = a->rounds, .kernels = kernels, .cancelled = show_progress, .user = &p};
+    const deft_bench_config cfg = {.rounds = a->rounds,
+                                   .kernels = kernels,
+                                   .peers = a->peers,
+                                   .cancelled = show_progress,
+                                   .user = &p};
     deft_error err = {DEFT_OK, ""};
     bool pinned = false;
     const deft_status s = deft_bench(l, n, &cfg, row, &pinned, &err);
@@ -93,6 +136,7 @@ static int measure(const args *a, const deft_loaded *l, int n, const deft_kernel
         status = print_json(l, n, row, deft_kernels_name(kernels), pinned);
     } else if (some) {
         print_table(l, n, row, deft_kernels_name(kernels), pinned);
+        if (a->peers) print_peers(l, n, row);
     }
     if (s != DEFT_OK) {
         status = cli_fail(&cmd_bench, &err);
@@ -136,6 +180,7 @@ const cli_command cmd_bench = {
         "round, a plain loop reads the same weight bytes: the ratio of the two says more than "
         "nanoseconds, which depend on the machine and its clock.",
     .examples = "deft bench policy.deft\n"
+                "deft bench policy.onnx --peers\n"
                 "deft bench a.onnx b.deft --json",
     .groups = groups,
     .run = run,

@@ -101,16 +101,26 @@ typedef struct deft_bench_config {
     int32_t rounds; // 0: 400
     int32_t steps;  // a round, 0: 25
     const deft_kernels *kernels;
+    bool peers;                                     // other libraries too
     bool (*cancelled)(void *user, double fraction); // may be NULL
     void *user;
 } deft_bench_config;
+/* Another library on the same layers, or, ONNX Runtime, on the same policy. Strings live in the
+ * policy's arena. */
+enum { DEFT_BENCH_PEERS = 5 };
+typedef struct deft_bench_peer {
+    const char *name;   // with its version, if it runs
+    const char *reason; // why it does not run, "" if it does
+    double ns_min, ns_median;
+} deft_bench_peer;
 typedef struct deft_bench_row {
     double ns_min, ns_median;           // one step
     double read_ns_min, read_ns_median; // a plain loop over the same weight bytes, same rounds
     size_t weight_bytes;
     int64_t macs;
-    int32_t arena_bytes; // state and scratch
-    int32_t rounds;      // done
+    int32_t arena_bytes;                    // state and scratch
+    int32_t rounds;                         // done
+    deft_bench_peer peer[DEFT_BENCH_PEERS]; // all zero where not asked for
 } deft_bench_row;
 /* Policies need images. *pinned: could the thread be pinned to a core. DEFT_E_CANCELLED keeps what
  * is done, if any. */

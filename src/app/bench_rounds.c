@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { WARM_UP = 20 };
@@ -78,37 +79,51 @@ deft_status bench_policy_open(bench_policy *p, deft_bytes image, const deft_kern
 }
 
 /* The last core this thread may run on: the first one serves most interrupts. */
-static bool pin(cpu_set_t *before)
+void bench_pin(bench_affinity *a)
 {
-    if (sched_getaffinity(0, sizeof *before, before) != 0) return false;
+    cpu_set_t before, one;
+    _Static_assert(sizeof before <= sizeof a->before, "room for the mask");
+    *a = (bench_affinity){.pinned = false};
+    if (sched_getaffinity(0, sizeof before, &before) != 0) return;
     size_t last = CPU_SETSIZE;
     for (size_t k = 0; k < CPU_SETSIZE; k++)
-        if (CPU_ISSET(k, before)) last = k;
-    cpu_set_t one;
+        if (CPU_ISSET(k, &before)) last = k;
+    if (last == CPU_SETSIZE) return;
     CPU_ZERO(&one);
-    if (last == CPU_SETSIZE) return false;
     CPU_SET(last, &one);
-    return sched_setaffinity(0, sizeof one, &one) == 0;
+    memcpy(a->before, &before, sizeof before);
+    a->pinned = sched_setaffinity(0, sizeof one, &one) == 0;
 }
 
-deft_status bench_rounds(bench_entry *e, int32_t n, bench_plan *plan, bool *pinned, deft_error *err)
+void bench_unpin(const bench_affinity *a)
 {
     cpu_set_t before;
+    memcpy(&before, a->before, sizeof before);
+    if (a->pinned) (void)sched_setaffinity(0, sizeof before, &before);
+}
+
+static double time_of(const bench_entry *e, int32_t times)
+{
+    if (e->ns_of) return e->ns_of(e->user, times);
+    e->run(e->user, 2); // the others have filled the caches
+    const double start = now_ns();
+    e->run(e->user, times);
+    return now_ns() - start;
+}
+
+deft_status bench_rounds(bench_entry *e, int32_t n, bench_plan *plan, deft_error *err)
+{
     deft_status status = DEFT_OK;
-    *pinned = pin(&before);
     plan->done = 0;
     for (int32_t round = -WARM_UP; round < plan->rounds && status == DEFT_OK; round++) {
         for (int32_t k = 0; k < n; k++) {
-            const double start = now_ns();
-            e[k].run(e[k].user, plan->times);
-            e[k].ns[round < 0 ? 0 : round] = (now_ns() - start) / plan->times;
+            e[k].ns[round < 0 ? 0 : round] = time_of(&e[k], plan->times) / plan->times;
         }
         plan->done = round + 1;
         if (plan->cancelled && plan->cancelled(plan->user, (double)plan->done / plan->rounds)) {
             status = deft_fail(err, DEFT_E_CANCELLED, "interrupted");
         }
     }
-    if (*pinned) (void)sched_setaffinity(0, sizeof before, &before);
     for (int32_t k = 0; k < n && plan->done > 0; k++) {
         qsort(e[k].ns, (size_t)plan->done, sizeof *e[k].ns, by_value);
         e[k].ns_min = e[k].ns[0];

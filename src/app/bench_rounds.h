@@ -6,7 +6,9 @@
 #include "app/image_facts.h"
 
 typedef struct bench_entry {
-    void (*run)(void *user, int32_t times);
+    void (*run)(void *user, int32_t times);     // is timed; or
+    double (*ns_of)(void *user, int32_t times); // times itself: ns of all, negative: no more
+
     void *user;
     double *ns; // [rounds] of one time
     double ns_min, ns_median;
@@ -19,10 +21,17 @@ typedef struct bench_plan {
     int32_t done; // rounds, out
 } bench_plan;
 
-/* Pins the thread to one core meanwhile, runs some rounds to warm up, then those that count, and
- * fills minima and medians. *pinned: could it. DEFT_E_CANCELLED keeps what is done. */
-deft_status bench_rounds(bench_entry *e, int32_t n, bench_plan *plan, bool *pinned,
-                         deft_error *err);
+/* Pins this thread, and processes that it starts from now on, to one core. */
+typedef struct bench_affinity {
+    unsigned long before[16];
+    bool pinned;
+} bench_affinity;
+void bench_pin(bench_affinity *a);
+void bench_unpin(const bench_affinity *a);
+
+/* Runs some rounds to warm up, then those that count, and fills minima and medians.
+ * DEFT_E_CANCELLED keeps what is done. */
+deft_status bench_rounds(bench_entry *e, int32_t n, bench_plan *plan, deft_error *err);
 
 /* A plain loop over the weights, `times` times; user: an image_facts. */
 void bench_read_weights(void *user, int32_t times);
