@@ -95,7 +95,9 @@ deft_status deft_trainer_load_model(deft_trainer *t, const deft_model *m, deft_e
  * the same configuration that loads both goes on bit for bit as this one would. */
 size_t deft_trainer_state_size(const deft_trainer *t);
 void deft_trainer_state_save(const deft_trainer *t, void *to);
-int64_t deft_trainer_rows(const deft_trainer *t); // ever appended
+int64_t deft_trainer_step(const deft_trainer *t);     // environment steps so far
+int64_t deft_trainer_rows(const deft_trainer *t);     // ever appended
+int64_t deft_trainer_capacity(const deft_trainer *t); // rows that are kept
 /* floats of one row as stored, links included */
 size_t deft_trainer_row_size(const deft_trainer *t);
 void deft_trainer_rows_save(const deft_trainer *t, int64_t first, int64_t count, void *to);

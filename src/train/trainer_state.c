@@ -88,6 +88,16 @@ int64_t deft_trainer_rows(const deft_trainer *t)
     return t->replay.head;
 }
 
+int64_t deft_trainer_step(const deft_trainer *t)
+{
+    return t->step;
+}
+
+int64_t deft_trainer_capacity(const deft_trainer *t)
+{
+    return t->replay.capacity;
+}
+
 size_t deft_trainer_row_size(const deft_trainer *t)
 {
     return t->replay.stride * sizeof(float) + sizeof(int64_t);

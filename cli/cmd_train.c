@@ -1,0 +1,253 @@
+/* deft train - TD3 and SAC, behind an encoder or not, in an environment. */
+#include "arguments.h"
+#include "deft/train_run.h"
+#include "output.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Zero or NULL: as the algorithm's defaults have it. */
+typedef struct args {
+    const char *algo, *out, *resume, *encoder, *hidden, *activation;
+    uint64_t steps, warmup, eval_every, seed;
+    int32_t envs, batch, n_step, encoder_layers, encoder_hidden, stack, eval_episodes, threads;
+    double gamma, rate, updates, noise, checkpoint_minutes;
+    bool normalize, critic_norm;
+    cli_episodes place;
+} args;
+
+#define AT(field)    offsetof(args, field)
+#define PLACE(field) offsetof(args, place.field)
+static const cli_opt run_opts[] = {
+    {"algo", "NAME",
+     "td3 (default), sac, and r-td3, r-sac (behind a GRU), ra-td3, ra-sac (which also "
+     "sees the previous action)",
+     CLI_TEXT, 'a', AT(algo), 0, 0},
+    {"out", "RUN", "folder of the run", CLI_PATH, 'o', AT(out), 0, 0},
+    {"resume", "RUN", "go on with a run from its last checkpoint, bit for bit", CLI_PATH, 0,
+     AT(resume), 0, 0},
+    {"steps", "N", "environment steps (default 100000)", CLI_SEED, 'n', AT(steps), 0, 0},
+    {"seed", "S", "of everything that is random (default 0)", CLI_SEED, 0, AT(seed), 0, 0},
+    {"threads", "N",
+     "1, 2 (default: environments beside the learner) or 3 (critics apart, too); "
+     "the result is the same",
+     CLI_INT, 0, AT(threads), 1, 3},
+    {"checkpoint", "MINUTES", "between two checkpoints (default 2)", CLI_REAL, 0,
+     AT(checkpoint_minutes), 0.01, 1e6},
+    {.kind = CLI_END},
+};
+static const cli_opt learn_opts[] = {
+    {"hidden", "W,W", "widths of hidden layers (default 256,256)", CLI_TEXT, 0, AT(hidden), 0, 0},
+    {"activation", "relu|tanh|elu", "of hidden layers (default relu)", CLI_CHOICE, 0,
+     AT(activation), 0, 0},
+    {"encoder", "none|gru|lstm|stack", "in front of actor and critics (default: by --algo); frozen",
+     CLI_CHOICE, 0, AT(encoder), 0, 0},
+    {"encoder-layers", "N", "(default 3)", CLI_INT, 0, AT(encoder_layers), 1, 8},
+    {"encoder-hidden", "N", "units of each (default 64)", CLI_INT, 0, AT(encoder_hidden), 1, 1024},
+    {"stack", "N", "observations that a stack holds (default 4)", CLI_INT, 0, AT(stack), 1, 64},
+    {"batch", "N", "rows of a gradient step (default 256)", CLI_INT, 0, AT(batch), 1, 65536},
+    {"envs", "N", "environments side by side (default 4)", CLI_INT, 0, AT(envs), 1, 1024},
+    {"updates", "X", "gradient steps for each environment step (default 1)", CLI_REAL, 0,
+     AT(updates), 0.001, 100},
+    {"warmup", "N", "first steps, with random actions (default 5000)", CLI_SEED, 0, AT(warmup), 0,
+     0},
+    {"rate", "X", "learning rate of actor and critics (default 3e-4)", CLI_REAL, 0, AT(rate), 1e-8,
+     1},
+    {"gamma", "X", "discount (default 0.99)", CLI_REAL, 0, AT(gamma), 0.001, 1},
+    {"n-step", "N", "rewards before the critic takes over (default 1)", CLI_INT, 0, AT(n_step), 1,
+     64},
+    {"noise", "SD", "exploration of TD3 (default 0.1)", CLI_REAL, 0, AT(noise), 0.0001, 10},
+    {"normalize", NULL, "observations, by what the warm-up saw; folded into the policy", CLI_FLAG,
+     0, AT(normalize), 0, 0},
+    {"critic-norm", NULL, "LayerNorm in the critics", CLI_FLAG, 0, AT(critic_norm), 0, 0},
+    {"eval-every", "N", "steps between evaluations (default 10000)", CLI_SEED, 0, AT(eval_every), 0,
+     0},
+    {"eval-episodes", "N", "of each evaluation (default 5)", CLI_INT, 0, AT(eval_episodes), 1,
+     1000},
+    {.kind = CLI_END},
+};
+static const cli_opt place_opts[] = {
+    {"env", "quaid|pendulum", "environment (default quaid)", CLI_CHOICE, 0, PLACE(env), 0, 0},
+    {"scene", "FILE|NAME", "quaid: an MJCF, or obstacle, flat, ... (default obstacle)", CLI_PATH, 0,
+     PLACE(scene), 0, 0},
+    {"reward", "evaluation|paper", "quaid: weights of the reward (default evaluation)", CLI_CHOICE,
+     0, PLACE(reward), 0, 0},
+    {"wire-reward", NULL, "quaid: positions in whole cm", CLI_FLAG, 0, PLACE(wire_reward), 0, 0},
+    {"heading", "RAD", "quaid: the commanded heading", CLI_REAL, 0, PLACE(heading), -3.2, 3.2},
+    {"vary", "typical|NAME=X,...", "quaid: what varies, see docs/guide-environments.md", CLI_TEXT,
+     0, PLACE(vary), 0, 0},
+    {"max-steps", "N", "length of an episode", CLI_INT, 0, PLACE(max_steps), 1, 1000000},
+    {.kind = CLI_END},
+};
+static const cli_group groups[] = {
+    {"Run", run_opts, 0},
+    {"Learning", learn_opts, 0},
+    {"Environment", place_opts, 0},
+    {NULL, NULL, 0},
+};
+
+static bool parse_widths(const char *text, deft_train_config *c)
+{
+    c->n_hidden = 0;
+    for (const char *p = text;; p++) {
+        char *end;
+        const long w = strtol(p, &end, 10);
+        if (end == p || w < 1 || w > 4096 || c->n_hidden == DEFT_TRAIN_HIDDEN) return false;
+        c->hidden[c->n_hidden++] = (int32_t)w;
+        if (!*end) return true;
+        if (*end != ',') return false;
+        p = end;
+    }
+}
+
+/* What the command line says, over the defaults. */
+static int apply(const args *a, deft_train_config *c)
+{
+    if (a->steps) c->steps = (int64_t)a->steps;
+    if (a->warmup) c->warmup = (int64_t)a->warmup;
+    if (a->eval_every) c->eval_every = (int64_t)a->eval_every;
+    if (a->envs) c->envs = a->envs;
+    if (a->batch) c->batch = a->batch;
+    if (a->n_step) c->n_step = a->n_step;
+    if (a->encoder) c->encoder = a->encoder;
+    if (a->encoder_layers) c->encoder_layers = a->encoder_layers;
+    if (a->encoder_hidden) c->encoder_hidden = a->encoder_hidden;
+    if (a->stack) c->stack_depth = a->stack;
+    if (a->eval_episodes) c->eval_episodes = a->eval_episodes;
+    if (a->threads) c->threads = a->threads;
+    if (a->activation) c->activation = a->activation;
+    if (a->gamma > 0) c->gamma = a->gamma;
+    if (a->rate > 0) c->actor_rate = c->critic_rate = c->alpha_rate = a->rate;
+    if (a->updates > 0) c->updates = a->updates;
+    if (a->noise > 0) c->exploration_noise = a->noise;
+    c->normalize = a->normalize;
+    c->critic_norm = a->critic_norm;
+    c->seed = a->seed;
+    if (c->warmup > c->steps / 4) c->warmup = c->steps / 4 + 1;
+    if (a->hidden && !parse_widths(a->hidden, c)) {
+        return cli_misuse(&cmd_train, "--hidden takes widths like 256,256, not '%s'", a->hidden);
+    }
+    return CLI_OK;
+}
+
+typedef struct watch {
+    cli_progress progress;
+    double start, reward, eval;
+    int64_t first;
+} watch;
+
+static int show(void *user, const deft_train_report *r, const deft_train_setup *s)
+{
+    watch *const w = user;
+    if (w->first < 0) w->first = r->step;
+    for (int32_t i = 0; i < r->n_episode; i++) {
+        const double x = r->episode[i].reward;
+        w->reward = isnan(w->reward) ? x : 0.9 * w->reward + 0.1 * x;
+    }
+    if (r->evaluated) w->eval = r->eval_reward;
+    const double rate = (double)(r->step - w->first) / (cli_seconds() - w->start + 1e-9);
+    cli_progress_show(&w->progress, (double)r->step / (double)s->train.steps,
+                      "step %lld, return %.1f, evaluated %.1f, %.0f steps/s, %.0f s left",
+                      (long long)r->step, w->reward, w->eval, rate,
+                      (double)(s->train.steps - r->step) / (rate + 1e-9));
+    return cli_interrupted();
+}
+
+/* The setup of a run that goes on. */
+static int read_setup(const char *dir, deft_arena *arena, deft_train_setup *s)
+{
+    deft_error err = {DEFT_OK, ""};
+    deft_bytes json;
+    const char *const path = deft_arena_printf(arena, "%s/config.json", dir);
+    if (!path) return cli_fail_text(&cmd_train, "out of memory");
+    if (deft_file_read(path, 1 << 20, arena, &json, &err) != DEFT_OK ||
+        deft_train_setup_read(json, path, arena, s, &err) != DEFT_OK) {
+        return cli_fail(&cmd_train, &err);
+    }
+    return CLI_OK;
+}
+
+static int new_setup(const args *a, deft_train_setup *s)
+{
+    deft_error err = {DEFT_OK, ""};
+    if (deft_train_defaults(a->algo ? a->algo : "td3", &s->train, &err) != DEFT_OK) {
+        return cli_misuse(&cmd_train, "%s", err.text);
+    }
+    s->env = a->place.env ? a->place.env : "quaid";
+    s->scene = a->place.scene;
+    s->reward = a->place.reward;
+    s->vary = a->place.vary;
+    s->max_steps = a->place.max_steps;
+    s->heading = a->place.heading;
+    s->wire_reward = a->place.wire_reward;
+    return apply(a, &s->train);
+}
+
+static int train(const args *a, deft_arena *arena, const deft_train_setup *s)
+{
+    const cli_episodes place = {.env = s->env,
+                                .scene = s->scene,
+                                .reward = s->reward,
+                                .vary = s->vary,
+                                .max_steps = s->max_steps,
+                                .heading = s->heading,
+                                .wire_reward = s->wire_reward};
+    deft_env *env = NULL;
+    const char *scene = NULL;
+    int status = cli_env_open(&cmd_train, &place, arena, &env, &scene);
+    if (status != CLI_OK) return status;
+    watch w = {.start = cli_seconds(), .reward = (double)NAN, .eval = (double)NAN, .first = -1};
+    const deft_train_run_options opt = {.dir = a->resume ? a->resume : a->out,
+                                        .resume = a->resume != NULL,
+                                        .checkpoint_seconds = 60 * a->checkpoint_minutes,
+                                        .progress = show,
+                                        .user = &w};
+    cli_progress_init(&w.progress);
+    cli_catch_interrupt();
+    deft_error err = {DEFT_OK, ""};
+    const deft_status result = deft_train_run(s, env, &opt, &err);
+    cli_progress_clear(&w.progress);
+    deft_env_destroy(env);
+    if (result == DEFT_E_CANCELLED) {
+        (void)cli_fail(&cmd_train, &err);
+        return CLI_INTERRUPTED;
+    }
+    if (result != DEFT_OK) return cli_fail(&cmd_train, &err);
+    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f; policy.onnx and policy.deft are "
+                 "the best evaluated\n",
+                 cli_escaped(opt.dir, arena), (long long)s->train.steps, cli_seconds() - w.start,
+                 w.eval);
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = {.algo = NULL};
+    (void)cli_parse(&cmd_train, argc, argv, &a);
+    if (!a.out == !a.resume) return cli_misuse(&cmd_train, "give a folder by --out or --resume");
+    deft_arena *const arena = deft_arena_create(0);
+    if (!arena) return cli_fail_text(&cmd_train, "out of memory");
+    deft_train_setup s = {.env = NULL};
+    int status = a.resume ? read_setup(a.resume, arena, &s) : new_setup(&a, &s);
+    if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
+    if (status == CLI_OK) status = train(&a, arena, &s);
+    deft_arena_destroy(arena);
+    return status;
+}
+
+const cli_command cmd_train = {
+    .name = "train",
+    .operands = "",
+    .summary = "train a policy by TD3 or SAC, behind a recurrent encoder or not",
+    .details =
+        "The run's folder gets config.json, progress.csv, checkpoints, and the best evaluated "
+        "policy as policy.onnx and policy.deft. A run that was stopped, by Ctrl-C or by kill "
+        "-9, goes on with --resume and ends with the same bytes; all options but --threads "
+        "are then those of its config.json.",
+    .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o run\n"
+                "deft train --algo ra-td3 --steps 400000 --seed 1 -o walk\n"
+                "deft train --resume walk",
+    .groups = groups,
+    .run = run,
+};
