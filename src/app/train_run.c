@@ -175,8 +175,7 @@ static deft_status load_checkpoint(run *r, deft_error *err)
     uint32_t setup = 0, crc = 0;
     if (s == DEFT_OK && (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0)) {
         s = deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint", r->checkpoint);
-    }
-    if (s == DEFT_OK) {
+    } else if (s == DEFT_OK) {
         memcpy(&setup, b.data + 8, sizeof setup);
         memcpy(&crc, b.data + 12, sizeof crc);
         memcpy(&rows, b.data + 16, sizeof rows);
