@@ -4,6 +4,7 @@
 
 #include "deft/emit.h"
 #include "deft/formats.h"
+#include "deft/quant.h"
 #include "deft/rollout.h"
 
 #ifdef __cplusplus
@@ -53,6 +54,11 @@ deft_status deft_loaded_controller(const deft_loaded *l, const deft_kernels *ker
  * NULL where the environment needs none. DEFT_E_ARG says what --scene should be. */
 deft_status deft_scene_find(const char *env, const char *scene, deft_arena *a, const char **out,
                             deft_error *err);
+
+/* Adds what the policy sees in `episodes` episodes of env, from starts that deft_rollout_run does
+ * not use, to calibration data of the same policy's model. */
+deft_status deft_calibrate_env(const deft_loaded *l, deft_env *env, int32_t episodes, uint64_t seed,
+                               deft_calibration *into, deft_error *err);
 
 /* A recording: observations, and what else its columns hold. */
 typedef struct deft_recording {

@@ -1,0 +1,208 @@
+/* deft quantize - an image of integers from a float policy. */
+#include "arguments.h"
+#include "deft/emit.h"
+#include "deft/quant.h"
+#include "output.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct args {
+    deft_load_options load;
+    cli_episodes place;
+    deft_quant_options quant;
+    const char *out, *calib, *calibrator, *layout;
+    bool json;
+} args;
+
+#define AT(field) offsetof(args, field)
+static const cli_opt opts[] = {
+    {"out", "FILE", "image to write (default: policy.deft)", CLI_PATH, 'o', AT(out), 0, 0},
+    {"scheme", "NAME", "int8 (default), w8a16, w4a8, w4a16, int16; for comparison pow2 (ESP-DL's)",
+     CLI_TEXT, 0, AT(quant.scheme), 0, 0},
+    {"weight-bits", "N", "2 to 16 (default: the scheme's)", CLI_INT, 0, AT(quant.weight_bits), 2,
+     16},
+    {"activation-bits", "N", "2 to 16 (default: the scheme's)", CLI_INT, 0,
+     AT(quant.activation_bits), 2, 16},
+    {"narrow-inputs", NULL, "observations and state have as few bits as activations", CLI_FLAG, 0,
+     AT(quant.narrow_inputs), 0, 0},
+    {"all-layers", NULL, "below 8 bits: the first and last matrices, too", CLI_FLAG, 0,
+     AT(quant.all_layers), 0, 0},
+    {"symmetric", NULL, "activations signed around zero", CLI_FLAG, 0, AT(quant.symmetric), 0, 0},
+    {"per-tensor", NULL, "one scale for a matrix, not one for each output", CLI_FLAG, 0,
+     AT(quant.per_tensor), 0, 0},
+    {"nearest", NULL, "round weights to nearest, not so that errors make up for each other",
+     CLI_FLAG, 0, AT(quant.nearest), 0, 0},
+    {"no-equalization", NULL, "scales of units by their own range alone", CLI_FLAG, 0,
+     AT(quant.no_equalization), 0, 0},
+    {"no-bias-correction", NULL, "leave biases as they are", CLI_FLAG, 0,
+     AT(quant.no_bias_correction), 0, 0},
+    {"layout", "rows|panels",
+     "of matrices: rows for small devices, panels for hosts (default: this "
+     "machine's)",
+     CLI_CHOICE, 0, AT(layout), 0, 0},
+    {"json", NULL, "print JSON", CLI_FLAG, 0, AT(json), 0, 0},
+    {.kind = CLI_END},
+};
+static const cli_opt calib_opts[] = {
+    {"calib", "FILE.csv", "recorded observations (obs0.., act0..) instead of episodes", CLI_PATH, 0,
+     AT(calib), 0, 0},
+    {"calibrator", "minmax|percentile|mse|entropy", "where ranges end (default: mse)", CLI_CHOICE,
+     0, AT(calibrator), 0, 0},
+    {"percentile", "P", "of |x| (default: 99.99)", CLI_REAL, 0, AT(quant.percentile), 50, 100},
+    {"env", "quaid|pendulum", "environment of the episodes (default: quaid)", CLI_CHOICE, 0,
+     AT(place.env), 0, 0},
+    {"scene", "FILE|NAME", "quaid: a MuJoCo model, or one of models/quaid", CLI_PATH, 0,
+     AT(place.scene), 0, 0},
+    {"episodes", "N", "how many (default: 4)", CLI_INT, 'n', AT(place.episodes), 1, 1000},
+    {"seed", "S", "of their starts (default: 0)", CLI_SEED, 's', AT(place.seed), 0, 0},
+    {.kind = CLI_END},
+};
+static const cli_group groups[] = {
+    {"Quantization", opts, 0},
+    {"Calibration", calib_opts, 0},
+    {"Reading the policy", cli_policy_opts, AT(load)},
+    {NULL, NULL, 0},
+};
+
+static int calibrate_csv(const args *a, const deft_loaded *l, deft_calibration *c)
+{
+    deft_error err = {DEFT_OK, ""};
+    deft_bytes bytes;
+    deft_csv csv;
+    deft_status s = deft_file_read(a->calib, 0, l->arena, &bytes, &err);
+    if (s == DEFT_OK) s = deft_csv_read(bytes, a->calib, l->arena, &csv, &err);
+    if (s == DEFT_OK) s = deft_calibration_add_csv(c, &csv, &err);
+    return s == DEFT_OK ? CLI_OK : cli_fail(&cmd_quantize, &err);
+}
+
+static int calibrate(const args *a, const deft_loaded *l, deft_env *env, deft_calibration *c)
+{
+    deft_error err = {DEFT_OK, ""};
+    if (a->calib) return calibrate_csv(a, l, c);
+    const int32_t n = a->place.episodes ? a->place.episodes : 4;
+    const deft_status s = deft_calibrate_env(l, env, n, a->place.seed, c, &err);
+    return s == DEFT_OK ? CLI_OK : cli_fail(&cmd_quantize, &err);
+}
+
+static void print_text(const args *a, const deft_loaded *l, const deft_quant_report *r, size_t size)
+{
+    static const char *const head[] = {"layer",          "matrix",           "bits",
+                                       "weights dB",     "accumulator bits", "outputs dB",
+                                       "running free dB"};
+    cli_table t;
+    cli_table_init(&t, l->arena, 7, head);
+    for (int32_t i = 0; i < r->n_matrix; i++) {
+        const deft_quant_matrix *const m = &r->matrix[i];
+        const deft_quant_layer *const y = &r->layer[m->layer];
+        cli_table_row(&t, "%s\t%s\t%d\t%.1f\t%d\t%.1f\t%.1f",
+                      y->name ? cli_escaped(y->name, l->arena) : "", m->matrix ? "state" : "input",
+                      (int)m->bits, m->sqnr_db, (int)m->proof.bits, y->sqnr_db, y->free_sqnr_db);
+    }
+    cli_table_print(&t, stdout);
+    (void)printf("action error over %d steps: rms %.3g, worst %.3g; running free rms %.3g, worst "
+                 "%.3g\n%s: %zu bytes, %s\n",
+                 (int)r->steps, r->action_rms, r->action_worst, r->free_action_rms,
+                 r->free_action_worst, cli_escaped(a->out, l->arena), size,
+                 a->quant.scheme ? a->quant.scheme : "int8");
+}
+
+static int print_json(const args *a, const deft_quant_report *r, size_t size)
+{
+    json_t *const all = json_array();
+    for (int32_t i = 0; i < r->n_matrix; i++) {
+        const deft_quant_matrix *const m = &r->matrix[i];
+        const deft_quant_layer *const y = &r->layer[m->layer];
+        (void)json_array_append_new(
+            all, json_pack("{s:o, s:i, s:i, s:o, s:I, s:i, s:i, s:b, s:o, s:o}", "layer",
+                           cli_json_string(y->name ? y->name : ""), "matrix", (int)m->matrix,
+                           "bits", (int)m->bits, "weights_db", cli_json_real(m->sqnr_db),
+                           "accumulator_worst", (json_int_t)m->proof.worst, "accumulator_channel",
+                           (int)m->proof.channel, "accumulator_bits", (int)m->proof.bits,
+                           "fits_20_bits", (int)m->proof.fits_20, "outputs_db",
+                           cli_json_real(y->sqnr_db), "free_db", cli_json_real(y->free_sqnr_db)));
+    }
+    json_t *const j =
+        json_pack("{s:s, s:o, s:I, s:i, s:o, s:o, s:o, s:o, s:o}", "scheme",
+                  a->quant.scheme ? a->quant.scheme : "int8", "out", cli_json_string(a->out),
+                  "bytes", (json_int_t)size, "steps", (int)r->steps, "action_rms",
+                  cli_json_real(r->action_rms), "action_worst", cli_json_real(r->action_worst),
+                  "free_action_rms", cli_json_real(r->free_action_rms), "free_action_worst",
+                  cli_json_real(r->free_action_worst), "matrices", all);
+    return cli_json_print(&cmd_quantize, j);
+}
+
+static int quantize(const args *a, const deft_loaded *l, const deft_calibration *c)
+{
+    deft_error err = {DEFT_OK, ""};
+    const deft_image_options layout = {.layout = !a->layout ? DEFT_IMAGE_AUTO
+                                                 : strcmp(a->layout, "rows") == 0
+                                                     ? DEFT_IMAGE_ROWS
+                                                     : DEFT_IMAGE_PANELS};
+    deft_qmodel *q = NULL;
+    deft_bytes image = {NULL, 0};
+    deft_quant_report report;
+    deft_status s = deft_quantize(l->model, c, &a->quant, l->arena, &q, &err);
+    if (s == DEFT_OK) s = deft_image_write_q(q, &layout, l->arena, &image, &err);
+    if (s == DEFT_OK) s = deft_quant_measure(l->model, q, c, l->arena, &report, &err);
+    if (s == DEFT_OK) s = cli_write_file(a->out, image.data, image.size, &err);
+    if (s != DEFT_OK) return cli_fail(&cmd_quantize, &err);
+    if (a->json) return print_json(a, &report, image.size);
+    print_text(a, l, &report, image.size);
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = {.out = "policy.deft"};
+    const int at = cli_parse(&cmd_quantize, argc, argv, &a);
+    if (a.calibrator) (void)deft_calibrator_parse(a.calibrator, &a.quant.calibrator);
+    deft_arena *const arena = deft_arena_create(0);
+    deft_env *env = NULL;
+    const char *scene = NULL;
+    if (!arena) return cli_fail_text(&cmd_quantize, "out of memory");
+    int status = a.calib ? CLI_OK : cli_env_open(&cmd_quantize, &a.place, arena, &env, &scene);
+    if (status == CLI_OK && env) {
+        a.load.env = deft_env_get_spec(env)->name;
+        a.load.sensed = deft_env_get_spec(env)->n_obs;
+    }
+    deft_loaded l;
+    if (status == CLI_OK) {
+        status = cli_load(&cmd_quantize, argv[at], &a.load, &l);
+        deft_calibration *c = NULL;
+        deft_error err = {DEFT_OK, ""};
+        if (status == CLI_OK && (!l.model || l.integer)) {
+            status = cli_fail_text(&cmd_quantize, "%s: %s", cli_escaped(argv[at], arena),
+                                   l.integer ? "is an integer policy already" : l.reason);
+        }
+        if (status == CLI_OK && deft_calibration_create(l.model, 0, &c, &err) != DEFT_OK) {
+            status = cli_fail(&cmd_quantize, &err);
+        }
+        if (status == CLI_OK) status = calibrate(&a, &l, env, c);
+        if (status == CLI_OK) status = quantize(&a, &l, c);
+        deft_calibration_destroy(c);
+        deft_loaded_free(&l);
+    }
+    deft_env_destroy(env);
+    deft_arena_destroy(arena);
+    return status;
+}
+
+const cli_command cmd_quantize = {
+    .name = "quantize",
+    .operands = "POLICY",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "turn a float policy into an image of integers",
+    .details = "Ranges come from what the policy sees while it acts: in episodes of --env, or in a "
+               "recording. The table says for each matrix how many bits its weights take, how well "
+               "they are rounded, how many bits its accumulators need at most (proven for every "
+               "input), and the signal-to-noise ratio of what comes out: in steps from the float "
+               "policy's own state, and running free. 'deft compare' and 'deft eval' tell what it "
+               "earns.",
+    .examples = "deft quantize policy.onnx --env pendulum -o int8.deft\n"
+                "deft quantize policy.onnx --rewire cascade --scheme w4a8 -o w4a8.deft\n"
+                "deft quantize policy.onnx --calib log.csv -o int8.deft",
+    .groups = groups,
+    .run = run,
+};

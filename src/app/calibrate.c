@@ -1,0 +1,43 @@
+/* calibrate.c - what a policy sees when it acts, for the quantizer. */
+#include "deft/app.h"
+#include "deft/quant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One episode of the float policy. */
+static deft_status episode(deft_controller *c, deft_env *env, uint64_t seed, float *memory,
+                           deft_calibration *into, deft_error *err)
+{
+    const deft_env_spec *const spec = deft_env_get_spec(env);
+    float *const obs = memory, *const act = memory + spec->n_obs;
+    deft_env_step_result r = {.reward = 0};
+    deft_status s = deft_env_reset(env, &seed, obs, err);
+    deft_controller_reset(c);
+    deft_calibration_reset(into);
+    while (s == DEFT_OK && !r.terminated && !r.truncated) {
+        s = deft_calibration_add(into, obs, NULL, err);
+        if (s == DEFT_OK) s = deft_controller_step(c, obs, NULL, act, err);
+        if (s == DEFT_OK) s = deft_env_step(env, act, obs, &r, err);
+    }
+    return s;
+}
+
+deft_status deft_calibrate_env(const deft_loaded *l, deft_env *env, int32_t episodes, uint64_t seed,
+                               deft_calibration *into, deft_error *err)
+{
+    const deft_env_spec *const spec = deft_env_get_spec(env);
+    deft_controller *c = NULL;
+    float *const memory = malloc((size_t)(spec->n_obs + spec->n_act) * sizeof *memory);
+    deft_status s = memory ? deft_loaded_controller(l, NULL, &c, err)
+                           : deft_fail(err, DEFT_E_SPACE, "no memory to calibrate");
+    if (s == DEFT_OK) s = deft_controller_bind(c, spec, err);
+    for (int32_t k = 0; s == DEFT_OK && k < episodes; k++) {
+        deft_rng rng;
+        deft_rng_seed_stream(&rng, seed ^ 0x63616c69u, (uint64_t)k); // not the starts of eval
+        s = episode(c, env, deft_rng_u64(&rng), memory, into, err);
+    }
+    deft_controller_destroy(c);
+    free(memory);
+    return s;
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# A policy becomes integers: small, close to the float one, and earning as much on the pendulum; the same
+# input gives the same bytes.
+. "$2/tests/cli/harness.sh"
+[ -x /usr/bin/python3 ] || exit 77
+
+for p in td3 ra-td3; do
+    policy=$src/models/pendulum/$p.onnx
+    expect 0 quantize "$policy" --env pendulum -o "$dir/$p.deft" --json
+    json 'j["action_rms"] < 0.05 and len(j["matrices"]) >= 3'
+    json 'all(m["accumulator_bits"] <= 31 for m in j["matrices"])'
+    expect 0 quantize "$policy" --env pendulum -o "$dir/again.deft"
+    prints 'action error'
+    cmp -s "$dir/$p.deft" "$dir/again.deft" || fail "$p: two runs give two images"
+    expect 0 eval "$policy" "$dir/$p.deft" --env pendulum -n 60 --json
+    json 'abs(j[0]["reward"]["mean"] - j[1]["reward"]["mean"]) < 8'
+    for scheme in w8a16 w4a8 w4a16 int16 pow2; do
+        expect 0 quantize "$policy" --env pendulum --scheme $scheme -o "$dir/$scheme.deft" -n 2
+        expect 0 info "$dir/$scheme.deft"
+        expect 0 eval "$dir/$scheme.deft" --env pendulum -n 2
+    done
+done
+
+# from a recording
+expect 0 quantize "$policies/sb3_ppo.onnx" --calib "$policies/sb3_ppo.csv" -o "$dir/ppo.deft" --json
+json 'j["action_rms"] < 0.02'
+
+expect 1 quantize "$src/models/pendulum/td3.onnx" --env pendulum --scheme int5 -o "$dir/x.deft"
+says 'int5'
+expect 1 quantize "$dir/td3.deft" --env pendulum -o "$dir/x.deft"
+says 'integer'
+expect 1 quantize "$src/models/pendulum/td3.onnx" --calib "$dir/none.csv" -o "$dir/x.deft"
+says 'none.csv'
+[ ! -e "$dir/x.deft" ] || fail "a failed quantization left a file"
