@@ -1,13 +1,23 @@
 /* kernels_q_types.h - vectors of SIMD_LANES numbers for the integer kernels. Each thin file that is
  * compiled for one instruction set defines SIMD_LANES, includes this, defines the few operations
  * that the compiler's vectors (GNU C) lack, and includes the bodies:
- *   qi   scale(qi a, qi m, q_rounding r)   (a * m + r.add) >> r.shift in 64 bits, and of that the
- * low 32; shift: 16 to 31 qi   lesser(qi a, qi b), greater(qi a, qi b) qi   magnitude(qi x) |x| qi
- * pairs_at(const int16_t *e, qi i)  e[i] below, e[i + 1] above, in each lane qi   dot_pairs(qi a,
- * qi b)             products of both 16-bit halves, added void store16(int16_t *p, qi v) each lane
- * limited to 16 bits void store8(uint8_t *p, qi v)          lanes are 0 to 255 qw   expand(const
- * uint8_t *p, const uint32_t n)   n = 1 to 3 bytes a lane, without gaps, to four with zeros; reads
- * n * QLANES bytes */
+ *
+ *   qi scale(qi a, qi m, q_rounding r)
+ *       the low 32 bits of (a * m + r.add) >> r.shift in 64 bits; shift: 16 to 31
+ *
+ *   qi lesser(qi a, qi b), greater(qi a, qi b), magnitude(qi x)
+ *
+ *   qi pairs_at(const int16_t *e, qi i)
+ *       in each lane e[i] below, e[i + 1] above
+ *
+ *   qi dot_pairs(qi a, qi b)
+ *       products of both 16-bit halves, added
+ *
+ *   void store16(int16_t *p, qi v), store8(uint8_t *p, qi v)
+ *       each lane limited to 16 bits; lanes that are 0 to 255
+ *
+ *   qw expand(const uint8_t *p, const uint32_t n)
+ *       n = 1 to 3 bytes a lane, without gaps, to four with zeros; reads n * QLANES bytes */
 #ifndef DEFT_KERNELS_Q_TYPES_H
 #define DEFT_KERNELS_Q_TYPES_H
 

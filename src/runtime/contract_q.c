@@ -17,21 +17,18 @@ static float single(float v)
 #endif
 }
 
-/* Half to even, then limited to [lo, hi], which lie within 16 bits. Not a number: lo. */
+/* Half to even, then limited to [lo, hi], which lie within 16 bits. Not a number: lo. Without
+ * branches, so that compilers make vectors of it. */
 static int32_t to_fixed(float v, int32_t lo, int32_t hi, uint32_t *clipped)
 {
-    if (v > (float)hi) {
-        (*clipped)++;
-        return hi;
-    }
-    if (!(v >= (float)lo)) {
-        (*clipped)++;
-        return lo;
-    }
+    const float least = (float)lo, most = (float)hi;
+    const int over = v > most, under = !(v >= least);
+    const float limited = over ? most : under ? least : v;
     // floats from 2^23 on are integers: the addition rounds, and the integer is in the low bits
-    const float r = single(v + 12582912.0f);
+    const float r = single(limited + 12582912.0f);
     int32_t bits;
     memcpy(&bits, &r, sizeof bits);
+    *clipped += (uint32_t)(over | under);
     return bits - 0x4B400000;
 }
 
@@ -48,7 +45,7 @@ uint32_t deft_front_end_q(const deft_image_front *f, const float *obs, int16_t *
     return clipped;
 }
 
-static float limited(const deft_image_end *e, uint32_t i, float v, uint32_t *clipped)
+static float within(const deft_image_end *e, uint32_t i, float v, uint32_t *clipped)
 {
     if (e->lo && v < e->lo[i]) {
         (*clipped)++;
@@ -84,7 +81,7 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
             }
             if (e->scale) v = single(v * e->scale[i]);
             if (e->offset) v = single(v + e->offset[i]);
-            act[i] = limited(e, i, v, &clipped);
+            act[i] = within(e, i, v, &clipped);
         }
     }
     if (discrete) act[0] = (float)best;
