@@ -198,6 +198,8 @@ static deft_status run_split(op_ctx *c)
     return DEFT_OK;
 }
 
+enum { MAX_EXPANDED = 1 << 20 }; // what no policy needs, and a hostile one would wait for
+
 static deft_status run_expand(op_ctx *c)
 {
     const deft_tensor *x = op_in(c, 0);
@@ -211,6 +213,8 @@ static deft_status run_expand(op_ctx *c)
     int64_t dim[DEFT_MAX_RANK];
     deft_status s = op_broadcast(c, x, &shape, &rank, dim);
     if (s == DEFT_OK) s = op_out(c, 0, x->dtype, rank, dim);
+    if (s == DEFT_OK && c->out[0].count > MAX_EXPANDED)
+        return op_fail(c, DEFT_E_RANGE, "expands to more than a million elements");
     for (int64_t k = 0; s == DEFT_OK && k < c->out[0].count; k++)
         copy_element(&c->out[0], k, x, op_broadcast_at(x, rank, dim, k));
     return s;

@@ -163,6 +163,7 @@ typedef struct und_draft {
 } und_draft;
 
 typedef struct und {
+    int64_t folded; // elements of constants computed so far
     deft_graph *g;
     const deft_understand_options *opt;
     deft_arena *a; // scratch

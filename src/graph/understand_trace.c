@@ -225,6 +225,9 @@ int32_t und_unique(und *u)
 
 /* --- operators ------------------------------------------------------------------------------- */
 
+// Weights of a policy pass here a few times (transposed, dequantized), nothing else is large.
+enum { MAX_FOLDED = 1 << 24 };
+
 static deft_status fold(und *u, int32_t k)
 {
     const deft_node *n = &u->g->node[k];
@@ -236,8 +239,12 @@ static deft_status fold(und *u, int32_t k)
     const deft_status s = deft_op_run(n, u->g->opset, in, out, u->a, &e);
     if (s == DEFT_E_SPACE) return und_fail(u, k, s, "%s", e.text);
     if (s != DEFT_OK) return und_bad(u, k, "%s", e.text);
-    for (int32_t i = 0; i < n->n_out; i++)
-        if (n->out[i] >= 0 && out[i].data) u->value[n->out[i]] = (und_value){.t = &out[i]};
+    for (int32_t i = 0; i < n->n_out; i++) {
+        if (n->out[i] < 0 || !out[i].data) continue;
+        u->value[n->out[i]] = (und_value){.t = &out[i]};
+        u->folded += out[i].count;
+    }
+    if (u->folded > MAX_FOLDED) return und_bad(u, k, "its constants are too many to compute");
     return DEFT_OK;
 }
 
