@@ -60,6 +60,13 @@ deft_status quant_gather(quant_job *j, const deft_segment *s, int32_t n_segment,
 
 /* --- one matrix ------------------------------------------------------------------------------ */
 
+static double largest(const double *w, size_t n)
+{
+    double m = 0;
+    for (size_t i = 0; i < n; i++) m = fabs(w[i]) > m ? fabs(w[i]) : m;
+    return m;
+}
+
 typedef struct matrix_job {
     int32_t layer, matrix; // 0: w, 1: u
     int32_t rows, n;
@@ -67,6 +74,7 @@ typedef struct matrix_job {
     const double *scale, *limit; // [n]
     const int32_t *zero;         // [n]
     const double *step;          // [rows] one step of v
+    int32_t first;               // of the rows, where the matrix is rounded in parts
     bool no_bias;                // there is none, and none will be made
 } matrix_job;
 
@@ -101,29 +109,118 @@ static deft_status finish(quant_job *j, const matrix_job *m, const quant_rounded
     return quant_requant(j, m->layer, &q, out);
 }
 
+/* How much each step counts for rows from to to - 1: their importance together, and a tenth of the
+ * average for steps that seem not to matter at all. */
+static const float *step_weights(const quant_job *j, const matrix_job *m, const int32_t range[2],
+                                 float *w)
+{
+    const deft_layer *l = &j->m->layer[m->layer];
+    const float *importance = j->importance ? j->importance[m->layer][m->matrix] : NULL;
+    const size_t all = (size_t)quant_gates(l->kind) * (size_t)l->n_out;
+    const size_t from = (size_t)m->first + (size_t)range[0],
+                 to = (size_t)m->first + (size_t)range[1];
+    double total = 0;
+    for (int32_t r = 0; importance && r < j->trace.n_row; r++) {
+        w[r] = 0;
+        for (size_t o = from; o < to; o++) w[r] += importance[(size_t)r * all + o];
+        total += (double)w[r];
+    }
+    if (!(total > 0)) return NULL;
+    const float mean = (float)(total / j->trace.n_row);
+    for (int32_t r = 0; r < j->trace.n_row; r++) w[r] = w[r] / mean + 0.1f;
+    return w;
+}
+
+/* Rounds the rows in groups that share their second moments. */
+static deft_status round_groups(quant_job *j, const matrix_job *m, const double *w,
+                                const quant_rounding *opt, quant_rounded *r)
+{
+    enum { GROUPS = 16 };
+    const size_t n = (size_t)m->n;
+    // as many as some seconds allow
+    const double affordable = 8e9 / ((double)j->trace.n_row * m->n * m->n);
+    const int32_t most = affordable < GROUPS ? (int32_t)fmax(affordable, 1) : GROUPS;
+    const int32_t groups = j->importance && !opt->nearest ? most : 1;
+    float *weight = DEFT_NEW_ARRAY(j->tmp, float, j->trace.n_row);
+    deft_arena *scratch = deft_arena_create(0);
+    deft_status s = weight && scratch ? DEFT_OK : quant_no_memory(j);
+    for (int32_t g = 0; s == DEFT_OK && g < groups; g++) {
+        const int32_t range[2] = {m->rows * g / groups, m->rows * (g + 1) / groups};
+        const size_t from = (size_t)range[0];
+        if (range[1] == range[0]) continue;
+        quant_samples x = {j->trace.n_row, m->n, j->x_q, j->x_f, NULL, !m->no_bias};
+        quant_moments mo;
+        deft_arena_reset(scratch);
+        x.weight = step_weights(j, m, range, weight);
+        s = quant_moments_create(&x, scratch, &mo, j->err);
+        if (s != DEFT_OK) break;
+        const quant_target t = {.rows = range[1] - range[0],
+                                .n = m->n,
+                                .w = w + from * n,
+                                .bias = m->bias ? m->bias + from : NULL,
+                                .limit = m->limit,
+                                .step = m->step + from,
+                                .largest = largest(w, (size_t)m->rows * n)};
+        quant_rounded part = {r->weight + from * n, r->delta + from, r->offset + from};
+        s = quant_round(&t, &mo, opt, scratch, &part);
+        if (s != DEFT_OK) (void)quant_no_memory(j);
+    }
+    deft_arena_destroy(scratch);
+    return s;
+}
+
+/* One scale for the weights as they are, where inputs have scales of their own: the ratios of these
+ * go into 16-bit containers. (Exact for powers of two up to 256, as tools with one exponent per
+ * tensor have.) */
+static void round_unfolded(const matrix_job *m, const quant_rounding *opt, quant_rounded *r)
+{
+    const size_t rows = (size_t)m->rows, n = (size_t)m->n;
+    const double hi = ldexp(1, opt->bits - 1) - 1;
+    double most = 0, finest = m->scale[0], coarsest = m->scale[0];
+    for (size_t at = 0; at < rows * n; at++) most = fmax(most, fabs((double)m->weight[at]));
+    for (size_t i = 0; i < n; i++) {
+        finest = fmin(finest, m->scale[i]);
+        coarsest = fmax(coarsest, m->scale[i]);
+    }
+    double delta = (most > 0 ? most : 1) / hi;
+    if (opt->power_of_two) delta = quant_power_of_two(delta);
+    const double unit = fmax(finest, coarsest * hi / 32767); // of the inputs
+    for (size_t o = 0; o < rows; o++) {
+        for (size_t i = 0; i < n; i++) {
+            const double w = floor((double)m->weight[o * n + i] / delta + 0.5);
+            r->weight[o * n + i] = (int16_t)floor(fmin(w, hi) * m->scale[i] / unit + 0.5);
+        }
+        r->delta[o] = delta * unit;
+        r->offset[o] = m->bias ? (double)m->bias[o] : 0;
+    }
+}
+
+static bool same_scales(const matrix_job *m)
+{
+    for (int32_t i = 1; i < m->n; i++)
+        if (m->scale[i] != m->scale[0]) return false;
+    return true;
+}
+
 static deft_status build(quant_job *j, const matrix_job *m, quant_rounded *r)
 {
-    const int32_t bits = j->bits[m->layer][m->matrix];
-    double *w = DEFT_NEW_ARRAY(j->tmp, double, (size_t)m->rows *(size_t)m->n);
-    quant_moments mo = {0};
-    if (!w) return quant_no_memory(j);
-    for (int32_t o = 0; o < m->rows; o++)
-        for (int32_t i = 0; i < m->n; i++) {
-            const size_t at = (size_t)o * (size_t)m->n + (size_t)i;
-            w[at] = (double)m->weight[at] * m->scale[i];
-        }
-    const quant_samples x = {j->trace.n_row, m->n, j->x_q, j->x_f, !m->no_bias};
-    deft_status s = quant_moments_create(&x, j->tmp, &mo, j->err);
-    if (s != DEFT_OK) return s;
-    const quant_rounding opt = {.bits = bits,
-                                .nearest = j->opt.nearest || j->scheme.power_of_two,
-                                .per_tensor = j->opt.per_tensor || j->scheme.power_of_two,
-                                .power_of_two = j->scheme.power_of_two,
-                                .correct_bias = !m->no_bias && !j->opt.no_bias_correction &&
-                                                !j->scheme.power_of_two};
-    const quant_target t = {m->rows, m->n, w, m->bias, m->limit, m->step};
-    s = quant_round(&t, &mo, &opt, j->tmp, r);
-    if (s != DEFT_OK) return quant_no_memory(j);
+    const size_t rows = (size_t)m->rows, n = (size_t)m->n;
+    double *w = DEFT_NEW_ARRAY(j->tmp, double, rows *n);
+    r->weight = DEFT_NEW_ARRAY(j->tmp, int16_t, rows * n);
+    r->delta = DEFT_NEW_ARRAY(j->tmp, double, rows);
+    r->offset = DEFT_NEW_ARRAY(j->tmp, double, rows);
+    if (!w || !r->weight || !r->delta || !r->offset) return quant_no_memory(j);
+    for (size_t at = 0; at < rows * n; at++) w[at] = (double)m->weight[at] * m->scale[at % n];
+    const bool pow2 = j->scheme.power_of_two;
+    const quant_rounding opt = {.bits = j->bits[m->layer][m->matrix],
+                                .nearest = j->opt.nearest || pow2,
+                                .per_tensor = j->opt.per_tensor || pow2,
+                                .power_of_two = pow2,
+                                .correct_bias = !m->no_bias && !j->opt.no_bias_correction && !pow2};
+    if (!opt.per_tensor || same_scales(m)) return round_groups(j, m, w, &opt, r);
+    deft_qlayer *l = &j->ql[m->layer];
+    (m->matrix ? &l->u : &l->w)->format = DEFT_NUM_S16;
+    round_unfolded(m, &opt, r);
     return DEFT_OK;
 }
 
@@ -223,6 +320,7 @@ static deft_status build_state(quant_job *j, matrix_job *m, bool reset_before, q
     m->rows = h;
     m->weight += first * n;
     m->step += first;
+    m->first = (int32_t)first;
     if (m->bias) m->bias += first;
     if (s == DEFT_OK) s = build(j, m, &part[1]);
     *m = whole;
@@ -283,6 +381,30 @@ static int32_t state_round(const quant_job *j, int32_t k)
     return b;
 }
 
+/* Gates of few bits: as coarse as it takes to hold the largest pre-activation. */
+static int32_t gate_round(quant_job *j, int32_t k)
+{
+    const deft_layer *l = &j->m->layer[k];
+    const size_t n = (size_t)l->n_out, n_in = (size_t)l->n_in,
+                 rows = n * (size_t)quant_gates(l->kind);
+    const deft_segment old = {DEFT_SRC_STATE, k, 0, l->n_out};
+    double most = 0;
+    for (int32_t row = 0; row < j->trace.n_row; row++) {
+        quant_trace_gather(&j->trace, l->in, l->n_segment, row, j->x_f);
+        quant_trace_gather(&j->trace, &old, 1, row, j->x_q);
+        for (size_t o = 0; o < rows; o++) {
+            double x = l->bias ? (double)l->bias[o] : 0, u = l->bias_h ? (double)l->bias_h[o] : 0;
+            for (size_t i = 0; i < n_in; i++) x += (double)(l->weight[o * n_in + i] * j->x_f[i]);
+            for (size_t i = 0; i < n; i++) u += (double)(l->weight_h[o * n + i] * j->x_q[i]);
+            most = fmax(most, fmax(fabs(x), fabs(u)));
+        }
+    }
+    int32_t b = 0;
+    const double levels = ldexp(1, j->input_bits - 1) - 1;
+    while (b < 16 - j->input_bits && levels * ldexp(1, b - 11) < most) b++;
+    return b;
+}
+
 deft_status quant_build_recurrent(quant_job *j, int32_t k)
 {
     const deft_layer *l = &j->m->layer[k];
@@ -304,7 +426,6 @@ deft_status quant_build_recurrent(quant_job *j, int32_t k)
     out->hi = INT16_MAX;
     out->reset_before = l->reset_before;
     out->state_round = state_round(j, k);
-    out->gate_round = j->input_bits == 16 ? 0 : 16 - j->input_bits;
     if (l->kind == DEFT_LAYER_LSTM) out->cell_shift = cell_shift(j, k, one);
     deft_status s = quant_table_tanh(j, &out->table);
     if (s == DEFT_OK) s = input_of(j, k, &m);
@@ -317,7 +438,9 @@ deft_status quant_build_recurrent(quant_job *j, int32_t k)
         one[i] = 1.0 / 32768;
         one[h + i] = 32768;
     }
-    matrix_job u = {k, 1, rows, h, l->weight_h, l->bias_h, one, one + h, zero, step, !l->bias_h};
+    matrix_job u = {k, 1, rows, h, l->weight_h, l->bias_h, one, one + h, zero, step, 0, !l->bias_h};
     s = build_state(j, &u, l->reset_before, &r);
-    return s == DEFT_OK ? finish(j, &u, &r, &out->u) : s;
+    if (s == DEFT_OK) s = finish(j, &u, &r, &out->u);
+    if (s == DEFT_OK && j->input_bits < 16) out->gate_round = gate_round(j, k);
+    return s;
 }

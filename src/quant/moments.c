@@ -1,6 +1,7 @@
 /* moments.c - second moments of a matrix's inputs, and their factors for rounding. */
 #include "quant/quant_private.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { BLOCK = 4 }; // rows at a time: one pass over the sums for four products
@@ -19,18 +20,40 @@ static void add_block(const double *a, const double *b, int32_t n, double *sum)
     }
 }
 
-static void means(const float *x, int32_t n_row, int32_t n, double *mean)
+static double weight_of(const quant_samples *s, int32_t row)
 {
-    for (int32_t r = 0; r < n_row; r++)
-        for (int32_t i = 0; i < n; i++) mean[i] += (double)x[(size_t)r * (size_t)n + (size_t)i];
-    for (int32_t i = 0; i < n; i++) mean[i] /= n_row;
+    return s->weight ? (double)s->weight[row] : 1;
 }
 
-static void centred(const float *x, int32_t rows, int32_t n, const double *mean, double *out)
+static double total_weight(const quant_samples *s)
 {
-    for (int32_t r = 0; r < BLOCK; r++)
-        for (int32_t i = 0; i < n; i++)
-            out[r * n + i] = r < rows ? (double)x[(size_t)r * (size_t)n + (size_t)i] - mean[i] : 0;
+    double sum = 0;
+    for (int32_t r = 0; r < s->n_row; r++) sum += weight_of(s, r);
+    return sum;
+}
+
+static void means(const quant_samples *s, const float *x, double *mean)
+{
+    const size_t n = (size_t)s->n;
+    for (int32_t r = 0; r < s->n_row; r++) {
+        const double w = weight_of(s, r);
+        for (size_t i = 0; i < n; i++) mean[i] += w * (double)x[(size_t)r * n + i];
+    }
+    const double total = total_weight(s);
+    for (size_t i = 0; i < n; i++) mean[i] /= total;
+}
+
+/* BLOCK rows from row first on, about the mean, times the root of their weights. */
+static void centred(const quant_samples *s, const float *x, int32_t first, const double *mean,
+                    double *out)
+{
+    const size_t n = (size_t)s->n;
+    for (int32_t r = 0; r < BLOCK; r++) {
+        const bool there = first + r < s->n_row;
+        const double w = there ? sqrt(weight_of(s, first + r)) : 0;
+        const float *row = x + (size_t)(there ? first + r : first) * n;
+        for (size_t i = 0; i < n; i++) out[(size_t)r * n + i] = w * ((double)row[i] - mean[i]);
+    }
 }
 
 typedef struct keyed {
@@ -81,29 +104,28 @@ static void damp(quant_moments *mo)
     }
 }
 
-static void accumulate(const float *x, const float *xf, int32_t n_row, quant_moments *mo,
-                       double *block)
+static void accumulate(const quant_samples *s, quant_moments *mo, double *block)
 {
     const int32_t n = mo->n;
     const size_t w = (size_t)n;
-    for (int32_t r = 0; r < n_row; r += BLOCK) {
-        const int32_t rows = n_row - r < BLOCK ? n_row - r : BLOCK;
-        double *a = block, *b = block + (size_t)BLOCK * w;
-        centred(x + (size_t)r * w, rows, n, mo->mean, a);
-        centred(xf + (size_t)r * w, rows, n, mo->mean_f, b);
+    double *a = block, *b = block + (size_t)BLOCK * w;
+    for (int32_t r = 0; r < s->n_row; r += BLOCK) {
+        centred(s, s->x, r, mo->mean, a);
+        centred(s, s->xf, r, mo->mean_f, b);
         add_block(a, a, n, mo->cov);
         add_block(b, a, n, mo->cross);
     }
+    const double total = total_weight(s);
     for (size_t i = 0; i < w * w; i++) {
-        mo->cov[i] /= n_row;
-        mo->cross[i] /= n_row;
+        mo->cov[i] /= total;
+        mo->cross[i] /= total;
     }
 }
 
 deft_status quant_moments_create(const quant_samples *s, deft_arena *a, quant_moments *out,
                                  deft_error *err)
 {
-    const int32_t n = s->n, n_row = s->n_row;
+    const int32_t n = s->n;
     const size_t w = (size_t)n;
     *out = (quant_moments){.n = n};
     out->mean = DEFT_NEW_ARRAY(a, double, w);
@@ -120,10 +142,10 @@ deft_status quant_moments_create(const quant_samples *s, deft_arena *a, quant_mo
         !out->diag || !key || !u || !block)
         return deft_fail(err, DEFT_E_SPACE, "no memory for the moments of %d inputs", n);
     if (s->centre) {
-        means(s->x, n_row, n, out->mean);
-        means(s->xf, n_row, n, out->mean_f);
+        means(s, s->x, out->mean);
+        means(s, s->xf, out->mean_f);
     }
-    accumulate(s->x, s->xf, n_row, out, block);
+    accumulate(s, out, block);
     damp(out);
     for (int32_t i = 0; i < n; i++) key[i] = (keyed){out->cov[(size_t)i * w + (size_t)i], i};
     qsort(key, w, sizeof *key, by_key);

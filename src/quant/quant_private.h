@@ -73,9 +73,10 @@ typedef struct quant_moments {
 } quant_moments;
 typedef struct quant_samples {
     int32_t n_row, n;
-    const float *x;  // [n_row][n] integer inputs less zero points
-    const float *xf; // [n_row][n] float inputs over scales
-    bool centre;     // about the means (there is a bias to carry them), else about zero
+    const float *x;      // [n_row][n] integer inputs less zero points
+    const float *xf;     // [n_row][n] float inputs over scales
+    const float *weight; // [n_row] of the rows, NULL: all alike
+    bool centre;         // about the means (there is a bias to carry them), else about zero
 } quant_samples;
 deft_status quant_moments_create(const quant_samples *s, deft_arena *a, quant_moments *out,
                                  deft_error *err);
@@ -100,7 +101,9 @@ typedef struct quant_target {
     const float *bias;
     const double *limit;
     const double *step; // [rows] one step of the output
+    double largest;     // |w| of the whole matrix, for one scale for all of it
 } quant_target;
+/* Into the arrays of out, which are there. */
 deft_status quant_round(const quant_target *t, const quant_moments *mo, const quant_rounding *opt,
                         deft_arena *a, quant_rounded *out);
 
@@ -126,7 +129,8 @@ typedef struct quant_scheme {
 } quant_scheme;
 const quant_scheme *quant_scheme_find(const char *name); // NULL if unknown
 
-typedef int32_t quant_bits[2]; // of the weights of w and u
+typedef int32_t quant_bits[2];      // of the weights of w and u
+typedef float *quant_importance[2]; // of w and u: [n_row][rows] squared gradients of the actions
 
 typedef struct quant_job {
     const deft_model *m;
@@ -140,9 +144,10 @@ typedef struct quant_job {
     quant_trace trace;
     quant_source obs, prev, *layer; // [n_layer]
     bool reads_prev;
-    quant_bits *bits;        // [n_layer]
-    int16_t *q_obs, *q_prev; // [n_row][n]
-    int16_t **q_value;       // [n_layer] [n_row][n_out], NULL: not yet
+    quant_bits *bits;             // [n_layer]
+    int16_t *q_obs, *q_prev;      // [n_row][n]
+    int16_t **q_value;            // [n_layer] [n_row][n_out], NULL: not yet
+    quant_importance *importance; // [n_layer], NULL: all rows and steps count alike
     deft_qmodel *q;
     deft_qlayer *ql;    // [n_layer]
     deft_qtable *table; // [n_layer + 1]
@@ -159,6 +164,7 @@ int32_t quant_gates(deft_layer_kind k); // of kinds with matrices
 /* Does the activation take a table? ReLU, clip and none do not. */
 bool quant_needs_table(deft_activation_kind k);
 
+deft_status quant_importances(quant_job *j);
 deft_status quant_plan(quant_job *j);   // formats, bits
 deft_status quant_scales(quant_job *j); // scales of all sources
 deft_status quant_equalize(quant_job *j);
@@ -166,6 +172,7 @@ deft_status quant_equalize(quant_job *j);
 double quant_range(const quant_job *j, float *x, int32_t n, int32_t levels);
 /* Scales of inputs, concatenated [n_in], and the largest |q - zero|. */
 void quant_input_scales(const quant_job *j, int32_t layer, double *scale, double *limit);
+double quant_power_of_two(double v); // the least that is not below v
 /* Column of a source's element over all rows. */
 void quant_column(const quant_trace *t, const float *base, int32_t n, int32_t element, float *x);
 

@@ -190,6 +190,7 @@ static deft_status run(quant_job *j, const deft_calibration *c)
     deft_status s = quant_trace_create(c, j->tmp, &j->trace, j->err);
     if (s == DEFT_OK) s = allocate(j);
     if (s == DEFT_OK) s = quant_plan(j);
+    if (s == DEFT_OK) s = quant_importances(j);
     if (s == DEFT_OK) s = quant_scales(j);
     if (s == DEFT_OK) s = ends(j);
     if (s == DEFT_OK) s = run_inputs(j, c);

@@ -117,7 +117,7 @@ static double largest(const float *x, int32_t n, int32_t stride)
     return m;
 }
 
-static double power_of_two(double v)
+double quant_power_of_two(double v)
 {
     int e;
     const double m = frexp(v, &e);
@@ -136,7 +136,7 @@ static void settle(const quant_job *j, quant_source *s)
         else if (s->scale[i] < 0.05 * most)
             s->scale[i] = s->scale[i] > 0 ? s->scale[i] : 0.25 * most;
         if ((s->uniform || j->opt.per_tensor) && most > 0) s->scale[i] = most;
-        if (j->scheme.power_of_two) s->scale[i] = power_of_two(s->scale[i]);
+        if (j->scheme.power_of_two) s->scale[i] = quant_power_of_two(s->scale[i]);
     }
 }
 
@@ -188,7 +188,7 @@ static void bounded_scales(quant_job *j, quant_source *s, const double range[2],
         scale = (hi - lo) / s->hi;
         s->zero = (int32_t)floor(-lo / scale + 0.5);
     }
-    if (j->scheme.power_of_two) scale = power_of_two(scale);
+    if (j->scheme.power_of_two) scale = quant_power_of_two(scale);
     for (int32_t i = 0; i < s->n; i++) s->scale[i] = scale;
 }
 

@@ -166,14 +166,6 @@ static double round_row(row_job *r, double delta, int16_t *q)
     return delta;
 }
 
-/* The least power of two that is not below v. */
-static double power_of_two(double v)
-{
-    int e;
-    const double m = frexp(v, &e);
-    return ldexp(1, m == 0.5 ? e - 1 : e);
-}
-
 /* sum |q| limit, and what the bias adds. */
 static double bound_of(const quant_target *t, const int16_t *q, double offset_steps)
 {
@@ -214,7 +206,7 @@ static void round_one(const quant_target *t, int32_t o, row_job *r, double delta
 deft_status quant_round(const quant_target *t, const quant_moments *mo, const quant_rounding *opt,
                         deft_arena *a, quant_rounded *out)
 {
-    const size_t n = (size_t)t->n, rows = (size_t)t->rows;
+    const size_t n = (size_t)t->n;
     row_job r = {.mo = mo, .opt = opt, .n = t->n};
     r.hi = (1 << (opt->bits - 1)) - 1;
     r.lo = opt->bits < 8 ? -r.hi - 1 : -r.hi;
@@ -222,18 +214,13 @@ deft_status quant_round(const quant_target *t, const quant_moments *mo, const qu
     r.e = DEFT_NEW_ARRAY(a, double, n);
     r.g = DEFT_NEW_ARRAY(a, double, n);
     r.try = DEFT_NEW_ARRAY(a, int16_t, n);
-    out->weight = DEFT_NEW_ARRAY(a, int16_t, rows * n);
-    out->delta = DEFT_NEW_ARRAY(a, double, rows);
-    out->offset = DEFT_NEW_ARRAY(a, double, rows);
-    if (!r.w || !r.e || !r.g || !r.try || !out->weight || !out->delta || !out->offset)
-        return DEFT_E_SPACE;
-    const double whole = largest(t->w, t->rows * t->n);
+    if (!r.w || !r.e || !r.g || !r.try) return DEFT_E_SPACE;
     for (int32_t o = 0; o < t->rows; o++) {
         const double *w = t->w + (size_t)o * n;
-        const double most = opt->per_tensor ? whole : largest(w, t->n);
+        const double most = opt->per_tensor ? t->largest : largest(w, t->n);
         // a row of zeros is its bias, to half a step of the output (wide accumulators lose bits)
         double delta = most > 0 ? most / r.hi : t->step[o] * (opt->bits > 8 ? 0x1p-12 : 0.5);
-        if (opt->power_of_two) delta = power_of_two(delta);
+        if (opt->power_of_two) delta = quant_power_of_two(delta);
         if (opt->nearest || opt->bits > 10)
             memcpy(r.w, w, n * sizeof *w);
         else

@@ -48,7 +48,7 @@ static void make(deft_arena *a, uint64_t seed, problem *p)
         p->step[o] = 0.01;
     }
     for (int i = 0; i < N; i++) p->limit[i] = 255;
-    const quant_samples q = {SAMPLES, N, p->x, p->xf, true};
+    const quant_samples q = {SAMPLES, N, p->x, p->xf, NULL, true};
     CHECK_OK(quant_moments_create(&q, a, &p->mo, &err), err);
 }
 
@@ -98,11 +98,20 @@ static void check_moments(const problem *p)
     CHECK(worst_cov < 1e-7, "covariance is off by %g", worst_cov);
 }
 
+static void room(deft_arena *a, quant_rounded *r)
+{
+    r->weight = DEFT_NEW_ARRAY(a, int16_t, ROWS * N);
+    r->delta = DEFT_NEW_ARRAY(a, double, ROWS);
+    r->offset = DEFT_NEW_ARRAY(a, double, ROWS);
+}
+
 static void check_gain(const problem *p, int32_t bits, double gain, deft_arena *a)
 {
-    const quant_target t = {ROWS, N, p->w, p->bias, p->limit, p->step};
+    const quant_target t = {ROWS, N, p->w, p->bias, p->limit, p->step, 0};
     quant_rounding opt = {.bits = bits, .correct_bias = true};
     quant_rounded good, plain;
+    room(a, &good);
+    room(a, &plain);
     CHECK(quant_round(&t, &p->mo, &opt, a, &good) == DEFT_OK, "memory");
     opt.nearest = true;
     CHECK(quant_round(&t, &p->mo, &opt, a, &plain) == DEFT_OK, "memory");
@@ -120,9 +129,10 @@ static void check_gain(const problem *p, int32_t bits, double gain, deft_arena *
 /* Single steps of single weights cannot make it better: that is what descent ends with. */
 static void check_local(const problem *p, deft_arena *a)
 {
-    const quant_target t = {ROWS, N, p->w, p->bias, p->limit, p->step};
-    const quant_rounding opt = {.bits = 4, .per_tensor = true};
+    const quant_target t = {ROWS, N, p->w, p->bias, p->limit, p->step, 0};
+    const quant_rounding opt = {.bits = 4};
     quant_rounded r;
+    room(a, &r);
     CHECK(quant_round(&t, &p->mo, &opt, a, &r) == DEFT_OK, "memory");
     // inputs equal to targets' inputs, so that the target is w itself up to the rounding of x
     for (int o = 0; o < ROWS; o++) {
@@ -147,9 +157,10 @@ static void check_local(const problem *p, deft_arena *a)
 static void check_bound(problem *p, deft_arena *a)
 {
     for (int i = 0; i < N; i++) p->limit[i] = 1e6;
-    const quant_target t = {ROWS, N, p->w, NULL, p->limit, p->step};
+    const quant_target t = {ROWS, N, p->w, NULL, p->limit, p->step, 0};
     const quant_rounding opt = {.bits = 8};
     quant_rounded r;
+    room(a, &r);
     CHECK(quant_round(&t, &p->mo, &opt, a, &r) == DEFT_OK, "memory");
     for (int o = 0; o < ROWS; o++) {
         double sum = 0;
