@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_DAG = 40, N_SAMPLE = 54, BUDGET = 1 << 26 };
+enum { MAX_DAG = 40, N_SAMPLE = 54, BUDGET = 1 << 23 };
 
 /* The elements below an element, down to what is no map. Operands come before their users. */
 typedef struct dag {
@@ -77,34 +77,52 @@ static double sample_at(int i)
     return i < N_FAR ? far[i] : -9.7 + 0.5 * (i - N_FAR);
 }
 
-/* The root as a function of element v of the dag; false if it depends on anything else. */
-static bool sample(const und *u, const dag *d, int v, double y[N_SAMPLE])
+/* How an element of a dag is made: at[k] is the place of operand k in the dag, -1: the constant c.
+ */
+typedef struct recipe {
+    int n, at[3];
+    double c[3];
+} recipe;
+
+/* What the root needs of the dag as a function of its element v: need[i] and the recipes of those;
+ * false if it depends on anything else. */
+static bool depends_only_on(const und *u, const dag *d, int v, bool need[MAX_DAG],
+                            recipe r[MAX_DAG])
 {
-    bool need[MAX_DAG] = {false};
-    double value[MAX_DAG];
+    memset(need, 0, MAX_DAG * sizeof need[0]);
     need[d->n - 1] = true;
     for (int i = d->n - 1; i > v; i--) {
         if (!need[i]) continue;
         if (!is_map(u, d->ref[i])) return false;
         und_ref x[3];
-        const int n = operands(u, d->ref[i], x);
-        for (int k = 0; k < n; k++) {
+        r[i].n = operands(u, d->ref[i], x);
+        for (int k = 0; k < r[i].n; k++) {
+            r[i].at[k] = -1;
+            r[i].c[k] = (double)x[k].c;
             if (x[k].op < 0) continue;
             const int at = find(d, x[k]);
             if (at < v) return false; // reaches below the variable, or was not collected
+            r[i].at[k] = at;
             need[at] = true;
         }
     }
-    if (!need[v]) return false;
+    return need[v];
+}
+
+/* The root as a function of element v of the dag; false if it depends on anything else. */
+static bool sample(const und *u, const dag *d, int v, double y[N_SAMPLE])
+{
+    bool need[MAX_DAG];
+    recipe r[MAX_DAG];
+    double value[MAX_DAG];
+    if (!depends_only_on(u, d, v, need, r)) return false;
     for (int s = 0; s < N_SAMPLE; s++) {
         value[v] = sample_at(s);
         for (int i = v + 1; i < d->n; i++) {
             if (!need[i]) continue;
             const und_op *op = u->op[d->ref[i].op];
-            und_ref x[3];
             double in[3] = {0};
-            const int n = operands(u, d->ref[i], x);
-            for (int k = 0; k < n; k++) in[k] = x[k].op < 0 ? (double)x[k].c : value[find(d, x[k])];
+            for (int k = 0; k < r[i].n; k++) in[k] = r[i].at[k] < 0 ? r[i].c[k] : value[r[i].at[k]];
             value[i] = und_fn_eval(op->fn, op->act, in);
         }
         y[s] = value[d->n - 1];
@@ -178,7 +196,7 @@ static int next_cut(und *u, const dag *d, int from, deft_activation *act)
 {
     double y[N_SAMPLE];
     for (int v = from; v < d->n - 1; v++) {
-        u->budget -= d->n;
+        u->budget -= (int64_t)d->n * d->n; // what finding the operands takes
         if (u->budget < 0) return -1;
         if (u->op[d->ref[v].op]->raw) continue; // a piece of something else
         if (!sample(u, d, v, y)) continue;
@@ -188,15 +206,45 @@ static int next_cut(und *u, const dag *d, int from, deft_activation *act)
     return -1;
 }
 
+/* An activation that one element of an op was found to be. */
+typedef struct found {
+    const dag *d;
+    int v; // d->ref[v] is what it is a function of
+    deft_activation act;
+    bool need[MAX_DAG];
+    recipe r[MAX_DAG];
+} found;
+
+/* Is the root of d made of d->ref[f->v] by the same steps as in f? Then it needs no samples. */
+static bool same_steps(const und *u, const found *f, const dag *d)
+{
+    bool need[MAX_DAG];
+    recipe r[MAX_DAG];
+    if (d->n != f->d->n || !depends_only_on(u, d, f->v, need, r)) return false;
+    for (int i = f->v + 1; i < d->n; i++) {
+        if (need[i] != f->need[i]) return false;
+        if (!need[i]) continue;
+        if (d->ref[i].op != f->d->ref[i].op || r[i].n != f->r[i].n) return false;
+        for (int k = 0; k < r[i].n; k++)
+            if (r[i].at[k] != f->r[i].at[k] || r[i].c[k] != f->r[i].c[k]) return false;
+    }
+    return true;
+}
+
 /* Is element `root` this activation of something? */
-static bool is_activation(und *u, und_ref root, deft_activation want, und_ref *x)
+static bool is_activation(und *u, und_ref root, const found *f, und_ref *x)
 {
     dag d;
     deft_activation act;
     collect(u, root, &d);
+    u->budget -= (int64_t)d.n * d.n;
     if (!d.nonlinear) return false;
+    if (same_steps(u, f, &d)) {
+        *x = d.ref[f->v];
+        return true;
+    }
     for (int v = 0; (v = next_cut(u, &d, v, &act)) >= 0; v++) {
-        if (!same_act(act, want)) continue;
+        if (!same_act(act, f->act)) continue;
         *x = d.ref[v];
         return true;
     }
@@ -209,20 +257,21 @@ static deft_status find_activation(und *u, int32_t k)
     und_op *op = u->op[k];
     if (op->fn == UND_ACT || op->fn == UND_PRELU) return DEFT_OK;
     dag d;
-    deft_activation act;
+    found f = {.d = &d};
     und_ref *alt = NULL;
     collect(u, (und_ref){k, 0, 0}, &d);
     if (!d.nonlinear) return DEFT_OK;
-    for (int v = 0; (v = next_cut(u, &d, v, &act)) >= 0; v++) {
+    for (int v = 0; (v = next_cut(u, &d, v, &f.act)) >= 0; v++) {
         if (!alt) alt = DEFT_NEW_ARRAY(u->a, und_ref, op->n);
         if (!alt) return und_no_memory(u);
         alt[0] = d.ref[v];
-        bool all = true;
+        f.v = v;
+        bool all = depends_only_on(u, &d, v, f.need, f.r);
         for (int32_t i = 1; i < op->n && all; i++)
-            all = is_activation(u, (und_ref){k, i, 0}, act, &alt[i]);
+            all = is_activation(u, (und_ref){k, i, 0}, &f, &alt[i]);
         if (!all) continue;
         op->alt = alt;
-        op->alt_act = act;
+        op->alt_act = f.act;
         return DEFT_OK;
     }
     return DEFT_OK;
