@@ -7,15 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Zero or NULL: as the algorithm's defaults have it. */
+/* Zero or NULL, NO_SEED, NAN: as --config has it, else as the algorithm's defaults do. */
 typedef struct args {
-    const char *algo, *out, *resume, *encoder, *hidden, *activation;
+    const char *algo, *out, *resume, *config, *load, *encoder, *hidden, *activation;
     uint64_t steps, warmup, eval_every, seed;
     int32_t envs, batch, n_step, encoder_layers, encoder_hidden, stack, eval_episodes, threads;
     double gamma, rate, updates, noise, checkpoint_minutes;
     bool normalize, critic_norm;
     cli_episodes place;
 } args;
+
+#define NO_SEED UINT64_MAX
 
 #define AT(field)    offsetof(args, field)
 #define PLACE(field) offsetof(args, place.field)
@@ -27,6 +29,11 @@ static const cli_opt run_opts[] = {
     {"out", "RUN", "folder of the run", CLI_PATH, 'o', AT(out), 0, 0},
     {"resume", "RUN", "go on with a run from its last checkpoint, bit for bit", CLI_PATH, 0,
      AT(resume), 0, 0},
+    {"config", "FILE.json",
+     "settings to begin with, as in a run's config.json or some of them; options win", CLI_PATH, 0,
+     AT(config), 0, 0},
+    {"load", "POLICY", "begin with the weights of this policy (.onnx or .deft) of the same layers",
+     CLI_PATH, 0, AT(load), 0, 0},
     {"steps", "N", "environment steps (default 100000)", CLI_SEED, 'n', AT(steps), 0, 0},
     {"seed", "S", "of everything that is random (default 0)", CLI_SEED, 0, AT(seed), 0, 0},
     {"threads", "N",
@@ -101,7 +108,7 @@ static bool parse_widths(const char *text, deft_train_config *c)
     }
 }
 
-/* What the command line says, over the defaults. */
+/* What the command line says, over what is there. */
 static int apply(const args *a, deft_train_config *c)
 {
     if (a->steps) c->steps = (int64_t)a->steps;
@@ -121,10 +128,11 @@ static int apply(const args *a, deft_train_config *c)
     if (a->rate > 0) c->actor_rate = c->critic_rate = c->alpha_rate = a->rate;
     if (a->updates > 0) c->updates = a->updates;
     if (a->noise > 0) c->exploration_noise = a->noise;
-    c->normalize = a->normalize;
-    c->critic_norm = a->critic_norm;
-    c->seed = a->seed;
-    if (c->warmup > c->steps / 4) c->warmup = c->steps / 4 + 1;
+    if (a->normalize) c->normalize = true;
+    if (a->critic_norm) c->critic_norm = true;
+    if (a->seed != NO_SEED) c->seed = a->seed;
+    if (!a->warmup && c->warmup > c->steps / 4) c->warmup = c->steps / 4 + 1;
+    if (c->seed > INT64_MAX) return cli_misuse(&cmd_train, "--seed must be below 2^63");
     if (a->hidden && !parse_widths(a->hidden, c)) {
         return cli_misuse(&cmd_train, "--hidden takes widths like 256,256, not '%s'", a->hidden);
     }
@@ -133,24 +141,39 @@ static int apply(const args *a, deft_train_config *c)
 
 typedef struct watch {
     cli_progress progress;
-    double start, reward, eval;
-    int64_t first;
+    double start, reward, eval; // NAN: none yet
+    int64_t step;               // at the last look
+    double at, rate;            // steps a second, smoothed
 } watch;
+
+/* "-" for what there is none of yet. */
+static const char *number(double x, char text[32])
+{
+    (void)snprintf(text, 32, isnan(x) ? "-" : "%.1f", x);
+    return text;
+}
 
 static int show(void *user, const deft_train_report *r, const deft_train_setup *s)
 {
     watch *const w = user;
-    if (w->first < 0) w->first = r->step;
+    const double now = cli_seconds();
+    char episodes[32], evaluated[32];
     for (int32_t i = 0; i < r->n_episode; i++) {
         const double x = r->episode[i].reward;
         w->reward = isnan(w->reward) ? x : 0.9 * w->reward + 0.1 * x;
     }
     if (r->evaluated) w->eval = r->eval_reward;
-    const double rate = (double)(r->step - w->first) / (cli_seconds() - w->start + 1e-9);
+    if (w->at > 0 && now - w->at > 0.5) {
+        const double rate = (double)(r->step - w->step) / (now - w->at);
+        w->rate = w->rate > 0 ? 0.8 * w->rate + 0.2 * rate : rate;
+    }
+    if (w->at == 0 || now - w->at > 0.5) {
+        w->at = now;
+        w->step = r->step;
+    }
     cli_progress_show(&w->progress, (double)r->step / (double)s->train.steps,
-                      "step %lld, return %.1f, evaluated %.1f, %.0f steps/s, %.0f s left",
-                      (long long)r->step, w->reward, w->eval, rate,
-                      (double)(s->train.steps - r->step) / (rate + 1e-9));
+                      "step %lld, return %s, evaluated %s, %.0f steps/s", (long long)r->step,
+                      number(w->reward, episodes), number(w->eval, evaluated), w->rate);
     return cli_interrupted();
 }
 
@@ -168,20 +191,58 @@ static int read_setup(const char *dir, deft_arena *arena, deft_train_setup *s)
     return CLI_OK;
 }
 
-static int new_setup(const args *a, deft_train_setup *s)
+/* Defaults, then --config, then options. */
+static int new_setup(const args *a, deft_arena *arena, deft_train_setup *s)
 {
     deft_error err = {DEFT_OK, ""};
+    deft_bytes json;
     if (deft_train_defaults(a->algo ? a->algo : "td3", &s->train, &err) != DEFT_OK) {
         return cli_misuse(&cmd_train, "%s", err.text);
     }
-    s->env = a->place.env ? a->place.env : "quaid";
-    s->scene = a->place.scene;
-    s->reward = a->place.reward;
-    s->vary = a->place.vary;
-    s->max_steps = a->place.max_steps;
-    s->heading = a->place.heading;
-    s->wire_reward = a->place.wire_reward;
+    s->env = "quaid";
+    if (a->config) {
+        if (deft_file_read(a->config, 1 << 20, arena, &json, &err) != DEFT_OK ||
+            deft_train_setup_merge(json, a->config, arena, s, &err) != DEFT_OK ||
+            (a->algo && deft_train_setup_algo(s, a->algo, &err) != DEFT_OK)) {
+            return cli_fail(&cmd_train, &err);
+        }
+    }
+    if (a->place.env) s->env = a->place.env;
+    if (a->place.scene) s->scene = a->place.scene;
+    if (a->place.reward) s->reward = a->place.reward;
+    if (a->place.vary) s->vary = a->place.vary;
+    if (a->place.max_steps) s->max_steps = a->place.max_steps;
+    if (!isnan(a->place.heading)) s->heading = a->place.heading;
+    if (a->place.wire_reward) s->wire_reward = true;
+    s->load = a->load; // what another run started from is no setting
     return apply(a, &s->train);
+}
+
+/* The policy of --load. */
+static int load_start(const args *a, const deft_env *env, deft_loaded *l)
+{
+    const deft_env_spec *const spec = deft_env_get_spec(env);
+    const deft_load_options opt = {.env = spec->name, .sensed = spec->n_obs};
+    const int status = cli_load(&cmd_train, a->load, &opt, l);
+    if (status != CLI_OK || (l->model && !l->integer)) return status;
+    return cli_fail_text(&cmd_train, "%s: %s", cli_escaped(a->load, l->arena),
+                         l->integer ? "is an integer policy; give the float one" : l->reason);
+}
+
+static int report(const deft_train_run_options *opt, const deft_train_setup *s, deft_status result,
+                  const deft_error *err, deft_arena *arena)
+{
+    const watch *const w = opt->user;
+    if (result == DEFT_E_CANCELLED) {
+        (void)cli_fail(&cmd_train, err);
+        return CLI_INTERRUPTED;
+    }
+    if (result != DEFT_OK) return cli_fail(&cmd_train, err);
+    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f; policy.onnx and policy.deft are "
+                 "the best evaluated\n",
+                 cli_escaped(opt->dir, arena), (long long)s->train.steps, cli_seconds() - w->start,
+                 w->eval);
+    return CLI_OK;
 }
 
 static int train(const args *a, deft_arena *arena, const deft_train_setup *s)
@@ -195,41 +256,42 @@ static int train(const args *a, deft_arena *arena, const deft_train_setup *s)
                                 .wire_reward = s->wire_reward};
     deft_env *env = NULL;
     const char *scene = NULL;
+    deft_loaded start = {.path = ""};
     int status = cli_env_open(&cmd_train, &place, arena, &env, &scene);
-    if (status != CLI_OK) return status;
-    watch w = {.start = cli_seconds(), .reward = (double)NAN, .eval = (double)NAN, .first = -1};
-    const deft_train_run_options opt = {.dir = a->resume ? a->resume : a->out,
-                                        .resume = a->resume != NULL,
-                                        .checkpoint_seconds = 60 * a->checkpoint_minutes,
-                                        .progress = show,
-                                        .user = &w};
-    cli_progress_init(&w.progress);
-    cli_catch_interrupt();
-    deft_error err = {DEFT_OK, ""};
-    const deft_status result = deft_train_run(s, env, &opt, &err);
-    cli_progress_clear(&w.progress);
-    deft_env_destroy(env);
-    if (result == DEFT_E_CANCELLED) {
-        (void)cli_fail(&cmd_train, &err);
-        return CLI_INTERRUPTED;
+    if (status == CLI_OK && a->load) status = load_start(a, env, &start);
+    if (status == CLI_OK) {
+        watch w = {.start = cli_seconds(), .reward = (double)NAN, .eval = (double)NAN};
+        const deft_train_run_options opt = {.dir = a->resume ? a->resume : a->out,
+                                            .resume = a->resume != NULL,
+                                            .checkpoint_seconds = 60 * a->checkpoint_minutes,
+                                            .start = start.model,
+                                            .progress = show,
+                                            .user = &w};
+        cli_progress_init(&w.progress);
+        cli_catch_interrupt();
+        deft_error err = {DEFT_OK, ""};
+        const deft_status result = deft_train_run(s, env, &opt, &err);
+        cli_progress_clear(&w.progress);
+        status = report(&opt, s, result, &err, arena);
     }
-    if (result != DEFT_OK) return cli_fail(&cmd_train, &err);
-    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f; policy.onnx and policy.deft are "
-                 "the best evaluated\n",
-                 cli_escaped(opt.dir, arena), (long long)s->train.steps, cli_seconds() - w.start,
-                 w.eval);
-    return CLI_OK;
+    deft_loaded_free(&start);
+    deft_env_destroy(env);
+    return status;
 }
 
 static int run(int argc, char **argv)
 {
-    args a = {.algo = NULL};
+    args a = {.seed = NO_SEED, .place.heading = (double)NAN};
     (void)cli_parse(&cmd_train, argc, argv, &a);
     if (!a.out == !a.resume) return cli_misuse(&cmd_train, "give a folder by --out or --resume");
+    if (a.resume && (a.config || a.load)) {
+        return cli_misuse(&cmd_train,
+                          "a resumed run has its settings already: no --config, --load");
+    }
     deft_arena *const arena = deft_arena_create(0);
     if (!arena) return cli_fail_text(&cmd_train, "out of memory");
     deft_train_setup s = {.env = NULL};
-    int status = a.resume ? read_setup(a.resume, arena, &s) : new_setup(&a, &s);
+    int status = a.resume ? read_setup(a.resume, arena, &s) : new_setup(&a, arena, &s);
     if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
     if (status == CLI_OK) status = train(&a, arena, &s);
     deft_arena_destroy(arena);
@@ -240,14 +302,15 @@ const cli_command cmd_train = {
     .name = "train",
     .operands = "",
     .summary = "train a policy by TD3 or SAC, behind a recurrent encoder or not",
-    .details =
-        "The run's folder gets config.json, progress.csv, checkpoints, and the best evaluated "
-        "policy as policy.onnx and policy.deft. A run that was stopped, by Ctrl-C or by kill "
-        "-9, goes on with --resume and ends with the same bytes; all options but --threads "
-        "are then those of its config.json.",
+    .details = "The run's folder gets config.json, logs (progress.csv, run.sqlite, event files of "
+               "TensorBoard), checkpoints, and the best evaluated policy as policy.onnx and "
+               "policy.deft. A run that was stopped, by Ctrl-C or by kill "
+               "-9, goes on with --resume and ends with the same bytes; all options but --threads "
+               "are then those of its config.json.",
     .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o run\n"
                 "deft train --algo ra-td3 --steps 400000 --seed 1 -o walk\n"
-                "deft train --resume walk",
+                "deft train --resume walk\n"
+                "deft train --config walk/config.json --load walk/policy.onnx -o robust",
     .groups = groups,
     .run = run,
 };

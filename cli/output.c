@@ -130,9 +130,22 @@ void cli_progress_init(cli_progress *p)
     *p = (cli_progress){.start = cli_seconds(), .terminal = isatty(STDERR_FILENO) == 1};
 }
 
+static void show_time(double s)
+{
+    if (s < 100) {
+        (void)fprintf(stderr, ", %.0f s left", s);
+    } else if (s < 6000) {
+        (void)fprintf(stderr, ", %.0f min left", s / 60);
+    } else {
+        (void)fprintf(stderr, ", %.1f h left", s / 3600);
+    }
+}
+
 void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...)
 {
     const double now = cli_seconds(), spent = now - p->start;
+    if (!p->begun) p->first = fraction; // what goes on does not begin at 0
+    p->begun = true;
     // before a second it may well be over in two; then ten times a second is enough
     if (!p->terminal || spent < 1 || now - p->shown < 0.1) return;
     p->shown = now;
@@ -147,7 +160,8 @@ void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
-    if (fraction > 0) (void)fprintf(stderr, ", %.0f s left", spent / fraction - spent);
+    const double done = fraction - p->first;
+    if (done > 0) show_time(spent * (1 - fraction) / done);
     (void)fprintf(stderr, "\033[K");
     (void)fflush(stderr);
 }

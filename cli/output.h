@@ -31,7 +31,8 @@ int cli_json_print(const cli_command *c, json_t *j); // consumes j; exit status
 /* A progress bar on stderr where that is a terminal, from the second second on. */
 typedef struct cli_progress {
     double start, shown; // seconds
-    bool terminal, drawn;
+    double first;        // fraction at the first call, from which the time left is estimated
+    bool terminal, drawn, begun;
 } cli_progress;
 void cli_progress_init(cli_progress *p);
 void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...) DEFT_PRINTF(3, 4);

@@ -88,7 +88,9 @@ int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *
 /* The policy of now, or the best evaluated one; the model lives in a. */
 deft_status deft_trainer_model(const deft_trainer *t, bool best, deft_arena *a, deft_model **out,
                                deft_error *err);
-/* Takes over the layers of a policy of the same shape (warm start). */
+/* Warm start: takes over the actor, the encoder and the normalisation of observations of a policy
+ * with this training's layers, inputs and actions; only before the first round. DEFT_E_MISMATCH,
+ * with the trainer as it was, names the layer that does not fit. */
 deft_status deft_trainer_load_model(deft_trainer *t, const deft_model *m, deft_error *err);
 
 /* Everything between rounds but the rows of the replay buffer, which only grow: a trainer made of

@@ -1,11 +1,13 @@
 /* train_run.c - a training run in its folder. */
 #include "deft/train_run.h"
+#include "app/train_log.h"
 #include "base/crc32.h"
 #include "deft/emit.h"
 #include "deft/formats.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +23,15 @@ typedef struct run {
     const deft_train_setup *setup;
     deft_trainer *trainer;
     deft_arena *arena; // of paths
-    char *config, *checkpoint, *replay, *csv;
+    char *config, *checkpoint, *replay;
+    deft_bytes json;
     uint32_t setup_crc;
     int64_t rows_saved, next_line;
-    FILE *progress;
-    double saved_at;
-    double return_sum;
+    train_log *log;
+    double saved_at, started_at, seconds_before; // before: in earlier sessions
+    int64_t line_step;                           // of the last line of this session
+    double line_at;
+    double return_sum; // since the last line
     int64_t return_count;
 } run;
 
@@ -50,8 +55,13 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
-/* --- experience: rows appended to replay.bin ----------------------------------------------------
- */
+/* Whether the run is still this process's own. */
+static deft_status may_write(const run *r, deft_error *err)
+{
+    return r->opt->guard ? r->opt->guard(r->opt->user, err) : DEFT_OK;
+}
+
+/* --- experience: rows appended to replay.bin -------------------------------------------------- */
 
 static deft_status write_all(int fd, const char *p, size_t n)
 {
@@ -102,9 +112,20 @@ static deft_status load_rows(const run *r, int64_t rows, int64_t count, char *to
               : deft_fail(err, DEFT_E_FORMAT, "%s: shorter than the checkpoint says", r->replay);
 }
 
-/* --- checkpoint.bin: magic, CRCs of setup and state, rows, next line of progress.csv and what it
- * holds so far, size, state ---
- */
+/* --- checkpoint.bin -------------------------------------------------------------------------- */
+
+/* Its first bytes, in the order of this machine: a run does not move to another kind of one. */
+enum {
+    AT_SETUP = 8, // u32, CRC of the setup
+    AT_CRC = 12,  // u32, of all behind the header
+    AT_ROWS = 16, // i64, ever appended
+    AT_NEXT_LINE = 24,
+    AT_STATE = 32,  // u64, bytes of the trainer's state, which follows the header
+    AT_RETURN = 40, // f64 and i64: what the next line of progress holds so far
+    AT_COUNT = 48,
+    AT_SECONDS = 56, // f32, trained so far
+    AT_INSIDE = 60,  // u32, 1: the rows follow the state, none are in replay.bin
+};
 
 static deft_status save_policy(const run *r, bool best, const char *onnx, const char *image,
                                deft_error *err)
@@ -120,7 +141,7 @@ static deft_status save_policy(const run *r, bool best, const char *onnx, const 
         const char *const known =
             strcmp(r->setup->env, "quaid") == 0 ? "quaid-normalised" : r->setup->env;
         deft_error ignored = {DEFT_OK, ""};
-        if (!r->setup->train.normalize) (void)deft_model_set_contract(m, known, &ignored);
+        if (!m->contract.obs_scale) (void)deft_model_set_contract(m, known, &ignored);
         s = deft_onnx_write(m, a, &bytes, err);
     }
     const char *const path = deft_arena_printf(r->arena, "%s/%s", r->opt->dir, onnx);
@@ -135,173 +156,231 @@ static deft_status save_policy(const run *r, bool best, const char *onnx, const 
     return s;
 }
 
+/* What follows the warm-up may change rows of it (normalisation, an encoder that was trained), and
+ * replay.bin must fit the checkpoint at every moment: until then, and for a round more, rows are
+ * inside the checkpoint. */
+static bool rows_inside(const run *r)
+{
+    const deft_train_config *const c = &r->setup->train;
+    return deft_trainer_step(r->trainer) <= c->warmup + 2 * (int64_t)c->envs * c->round;
+}
+
+static int64_t kept_rows(const run *r, int64_t rows)
+{
+    const int64_t most = deft_trainer_capacity(r->trainer);
+    return rows < most ? rows : most;
+}
+
+/* The whole file, to be freed by the caller; NULL: no memory. */
+static uint8_t *make_checkpoint(const run *r, bool inside, size_t *size)
+{
+    const int64_t rows = deft_trainer_rows(r->trainer), kept = inside ? kept_rows(r, rows) : 0;
+    const uint64_t n = deft_trainer_state_size(r->trainer);
+    const size_t row_bytes = (size_t)kept * deft_trainer_row_size(r->trainer);
+    *size = HEADER + (size_t)n + row_bytes;
+    uint8_t *const b = calloc(1, *size);
+    if (!b) return NULL;
+    deft_trainer_state_save(r->trainer, b + HEADER);
+    if (inside) deft_trainer_rows_save(r->trainer, rows - kept, kept, b + HEADER + n);
+    const uint32_t crc = deft_crc32(0, b + HEADER, (size_t)n + row_bytes), flag = inside;
+    const float seconds = (float)(r->seconds_before + now() - r->started_at);
+    memcpy(b, magic, sizeof magic);
+    memcpy(b + AT_SETUP, &r->setup_crc, sizeof r->setup_crc);
+    memcpy(b + AT_CRC, &crc, sizeof crc);
+    memcpy(b + AT_ROWS, &rows, sizeof rows);
+    memcpy(b + AT_NEXT_LINE, &r->next_line, sizeof r->next_line);
+    memcpy(b + AT_STATE, &n, sizeof n);
+    memcpy(b + AT_RETURN, &r->return_sum, sizeof r->return_sum);
+    memcpy(b + AT_COUNT, &r->return_count, sizeof r->return_count);
+    memcpy(b + AT_SECONDS, &seconds, sizeof seconds);
+    memcpy(b + AT_INSIDE, &flag, sizeof flag);
+    return b;
+}
+
 static deft_status save_checkpoint(run *r, deft_error *err)
 {
-    const size_t size = deft_trainer_state_size(r->trainer);
-    uint8_t *const bytes = calloc(1, HEADER + size);
-    if (!bytes) return deft_fail(err, DEFT_E_SPACE, "no memory for a checkpoint");
-    if (r->progress) (void)fflush(r->progress);
-    deft_status s = save_rows(r, err);
+    const bool inside = rows_inside(r);
+    deft_status s = may_write(r, err);
+    if (s == DEFT_OK && r->log) s = train_log_sync(r->log, err);
+    if (s == DEFT_OK && !inside) s = save_rows(r, err);
     if (s == DEFT_OK) s = save_policy(r, true, "policy.onnx", "policy.deft", err);
-    if (s == DEFT_OK) {
-        const int64_t rows = deft_trainer_rows(r->trainer);
-        const uint64_t n = size;
-        deft_trainer_state_save(r->trainer, bytes + HEADER);
-        const uint32_t crc = deft_crc32(0, bytes + HEADER, size);
-        memcpy(bytes, magic, sizeof magic);
-        memcpy(bytes + 8, &r->setup_crc, sizeof r->setup_crc);
-        memcpy(bytes + 12, &crc, sizeof crc);
-        memcpy(bytes + 16, &rows, sizeof rows);
-        memcpy(bytes + 24, &r->next_line, sizeof r->next_line);
-        memcpy(bytes + 32, &n, sizeof n);
-        memcpy(bytes + 40, &r->return_sum, sizeof r->return_sum);
-        memcpy(bytes + 48, &r->return_count, sizeof r->return_count);
-        s = deft_file_write(r->checkpoint, bytes, HEADER + size, err);
-        if (s == DEFT_OK) r->rows_saved = rows;
-    }
+    if (s != DEFT_OK) return s;
+    size_t size;
+    uint8_t *const bytes = make_checkpoint(r, inside, &size);
+    s = bytes ? deft_file_write(r->checkpoint, bytes, size, err)
+              : deft_fail(err, DEFT_E_SPACE, "no memory for a checkpoint");
+    if (s == DEFT_OK && !inside) r->rows_saved = deft_trainer_rows(r->trainer);
     free(bytes);
     r->saved_at = now();
     return s;
+}
+
+/* Takes the header's numbers over and checks the rest against them. *rows behind the state, or NULL
+ * where they are in replay.bin. */
+static deft_status read_checkpoint(run *r, deft_bytes b, size_t *n_state, const uint8_t **rows,
+                                   int64_t *n_row, deft_error *err)
+{
+    uint64_t n;
+    uint32_t setup, crc, inside;
+    float seconds;
+    if (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
+        return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint", r->checkpoint);
+    }
+    memcpy(&setup, b.data + AT_SETUP, sizeof setup);
+    memcpy(&crc, b.data + AT_CRC, sizeof crc);
+    memcpy(n_row, b.data + AT_ROWS, sizeof *n_row);
+    memcpy(&r->next_line, b.data + AT_NEXT_LINE, sizeof r->next_line);
+    memcpy(&n, b.data + AT_STATE, sizeof n);
+    memcpy(&r->return_sum, b.data + AT_RETURN, sizeof r->return_sum);
+    memcpy(&r->return_count, b.data + AT_COUNT, sizeof r->return_count);
+    memcpy(&seconds, b.data + AT_SECONDS, sizeof seconds);
+    memcpy(&inside, b.data + AT_INSIDE, sizeof inside);
+    if (setup != r->setup_crc) {
+        return deft_fail(err, DEFT_E_MISMATCH,
+                         "%s: made with another config.json, or by another "
+                         "version of deft",
+                         r->checkpoint);
+    }
+    const size_t rest = b.size - HEADER;
+    const size_t row_bytes = *n_row < 0 || !inside
+                                 ? 0
+                                 : (size_t)kept_rows(r, *n_row) * deft_trainer_row_size(r->trainer);
+    if (*n_row < 0 || inside > 1 || n > rest || rest - n != row_bytes ||
+        crc != deft_crc32(0, b.data + HEADER, rest)) {
+        return deft_fail(err, DEFT_E_FORMAT, "%s: damaged", r->checkpoint);
+    }
+    r->seconds_before = seconds >= 0 && isfinite(seconds) ? (double)seconds : 0;
+    *n_state = (size_t)n;
+    *rows = inside ? b.data + HEADER + n : NULL;
+    return DEFT_OK;
 }
 
 static deft_status load_checkpoint(run *r, deft_error *err)
 {
     deft_arena *const a = deft_arena_create(0);
     deft_bytes b = {NULL, 0};
-    deft_status s = a ? deft_file_read(r->checkpoint, (size_t)1 << 32, a, &b, err)
+    deft_status s = a ? deft_file_read(r->checkpoint, (size_t)1 << 34, a, &b, err)
                       : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
+    size_t n = 0;
+    const uint8_t *inside = NULL;
     int64_t rows = 0;
-    uint64_t n = 0;
-    uint32_t setup = 0, crc = 0;
-    if (s == DEFT_OK && (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0)) {
-        s = deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint", r->checkpoint);
-    } else if (s == DEFT_OK) {
-        memcpy(&setup, b.data + 8, sizeof setup);
-        memcpy(&crc, b.data + 12, sizeof crc);
-        memcpy(&rows, b.data + 16, sizeof rows);
-        memcpy(&r->next_line, b.data + 24, sizeof r->next_line);
-        memcpy(&n, b.data + 32, sizeof n);
-        memcpy(&r->return_sum, b.data + 40, sizeof r->return_sum);
-        memcpy(&r->return_count, b.data + 48, sizeof r->return_count);
-        if (n != b.size - HEADER || crc != deft_crc32(0, b.data + HEADER, (size_t)n)) {
-            s = deft_fail(err, DEFT_E_FORMAT, "%s: damaged", r->checkpoint);
-        } else if (setup != r->setup_crc) {
-            s = deft_fail(err, DEFT_E_MISMATCH, "%s: made with another config.json", r->checkpoint);
-        }
+    if (s == DEFT_OK) s = read_checkpoint(r, b, &n, &inside, &rows, err);
+    char *read = NULL;
+    if (s == DEFT_OK && !inside) {
+        read = malloc((size_t)kept_rows(r, rows) * deft_trainer_row_size(r->trainer) + 1);
+        s = read ? load_rows(r, rows, kept_rows(r, rows), read, err)
+                 : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
     }
-    const int64_t most = deft_trainer_capacity(r->trainer);
-    const int64_t count = rows < most ? rows : most;
-    char *const bytes = s == DEFT_OK && rows >= 0
-                            ? malloc((size_t)count * deft_trainer_row_size(r->trainer) + 1)
-                            : NULL;
-    if (s == DEFT_OK && !bytes) s = deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    if (s == DEFT_OK) s = load_rows(r, rows, count, bytes, err);
     if (s == DEFT_OK) {
-        s = deft_trainer_state_load(r->trainer, b.data + HEADER, (size_t)n, bytes, count, err);
+        s = deft_trainer_state_load(r->trainer, b.data + HEADER, n,
+                                    inside ? (const void *)inside : read, kept_rows(r, rows), err);
     }
-    r->rows_saved = rows;
-    free(bytes);
+    if (s == DEFT_OK && !inside) r->rows_saved = rows;
+    free(read);
     deft_arena_destroy(a);
     return s;
 }
 
-/* --- progress.csv
- * --------------------------------------------------------------------------------- */
+/* --- progress ------------------------------------------------------------------------------- */
 
-#define CSV_HEAD                                                                                   \
-    "step,update,episodes,return,critic_loss,actor_loss,q,alpha,eval_return,eval_sd,"              \
-    "eval_distance_cm\n"
-
-/* Keeps the lines up to `step` (the checkpoint's) and opens the file behind them. */
-static deft_status open_progress(run *r, int64_t step, deft_error *err)
-{
-    deft_arena *const a = deft_arena_create(0);
-    deft_bytes old = {NULL, 0};
-    deft_status s = a ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    if (s == DEFT_OK && step > 0 && exists(r->csv)) s = deft_file_read(r->csv, 0, a, &old, err);
-    const char *p = (const char *)old.data, *const end = p ? p + old.size : NULL;
-    size_t keep = 0;
-    while (p && p < end) {
-        const char *const line_end = memchr(p, '\n', (size_t)(end - p));
-        if (!line_end) break;
-        if (keep > 0 && strtoll(p, NULL, 10) > step) break;
-        keep += (size_t)(line_end + 1 - p);
-        p = line_end + 1;
-    }
-    if (s == DEFT_OK) {
-        s = keep ? deft_file_write(r->csv, old.data, keep, err)
-                 : deft_file_write(r->csv, CSV_HEAD, strlen(CSV_HEAD), err);
-    }
-    deft_arena_destroy(a);
-    if (s != DEFT_OK) return s;
-    r->progress = fopen(r->csv, "a");
-    return r->progress ? DEFT_OK : io_fail(r->csv, "write", err);
-}
-
-static void note(run *r, const deft_train_report *x)
+static deft_status note(run *r, const deft_train_report *x, deft_error *err)
 {
     for (int32_t i = 0; i < x->n_episode; i++) r->return_sum += x->episode[i].reward;
     r->return_count += x->n_episode;
-    if (x->step < r->next_line && !x->evaluated) return;
+    if (x->step < r->next_line && !x->evaluated) return DEFT_OK;
     while (r->next_line <= x->step) r->next_line += PROGRESS_STEPS;
-    (void)fprintf(r->progress, "%lld,%lld,%lld,", (long long)x->step, (long long)x->update,
-                  (long long)r->return_count);
-    if (r->return_count)
-        (void)fprintf(r->progress, "%.6g", r->return_sum / (double)r->return_count);
-    (void)fprintf(r->progress, ",%.6g,%.6g,%.6g,%.6g", (double)x->critic_loss,
-                  (double)x->actor_loss, (double)x->q, (double)x->alpha);
-    if (x->evaluated) {
-        (void)fprintf(r->progress, ",%.6g,%.6g,%.6g\n", x->eval_reward, x->eval_sd,
-                      x->eval_distance_cm);
-    } else {
-        (void)fputs(",,,\n", r->progress);
-    }
+    const deft_status mine = may_write(r, err);
+    if (mine != DEFT_OK) return mine;
+    const double t = now();
+    const train_row row = {
+        .step = x->step,
+        .update = x->update,
+        .episodes = r->return_count,
+        .mean_return = r->return_count ? r->return_sum / (double)r->return_count : (double)NAN,
+        .critic_loss = (double)x->critic_loss,
+        .actor_loss = (double)x->actor_loss,
+        .q = (double)x->q,
+        .alpha = (double)x->alpha,
+        .evaluated = x->evaluated,
+        .best = x->best,
+        .eval_return = x->eval_reward,
+        .eval_sd = x->eval_sd,
+        .eval_distance_cm = x->eval_distance_cm,
+        .seconds = r->seconds_before + t - r->started_at,
+        .rate = (double)(x->step - r->line_step) / (t - r->line_at + 1e-9),
+    };
     r->return_sum = 0;
     r->return_count = 0;
+    r->line_step = x->step;
+    r->line_at = t;
+    return train_log_write(r->log, &row, err);
 }
 
-/* --- the run
- * -------------------------------------------------------------------------------------- */
+/* --- the run --------------------------------------------------------------------------------- */
 
-static deft_status prepare(run *r, const deft_env *env, deft_error *err)
+/* The text of config.json, and the checksum of all of it that decides the result. */
+static deft_status describe(run *r, deft_error *err)
 {
-    deft_bytes json;
-    deft_status s = deft_train_setup_write(r->setup, r->arena, &json, err);
-    if (s != DEFT_OK) return s;
+    deft_status s = deft_train_setup_write(r->setup, r->arena, &r->json, err);
     // Threads do not change the result, so a run may go on with another number of them.
     deft_train_setup plain = *r->setup;
     plain.train.threads = 0;
     deft_bytes counted;
-    s = deft_train_setup_write(&plain, r->arena, &counted, err);
+    if (s == DEFT_OK) s = deft_train_setup_write(&plain, r->arena, &counted, err);
+    if (s == DEFT_OK) r->setup_crc = deft_crc32(0, counted.data, counted.size);
+    return s;
+}
+
+/* config.json comes last: where it is, all that a resumed run needs is there. */
+static deft_status begin(run *r, deft_error *err)
+{
+    deft_status s = DEFT_OK;
+    if (r->opt->start) {
+        s = deft_trainer_load_model(r->trainer, r->opt->start, err);
+        if (s == DEFT_OK) s = save_checkpoint(r, err);
+    } else if (unlink(r->checkpoint) != 0 && errno != ENOENT) {
+        s = io_fail(r->checkpoint, "remove", err);
+    }
+    return s == DEFT_OK ? deft_file_write(r->config, r->json.data, r->json.size, err) : s;
+}
+
+static deft_status prepare(run *r, const deft_env *env, deft_error *err)
+{
+    deft_status s = describe(r, err);
     if (s != DEFT_OK) return s;
-    r->setup_crc = deft_crc32(0, counted.data, counted.size);
-    if (!r->opt->resume && (exists(r->config) || exists(r->checkpoint))) {
+    if (!r->opt->resume && exists(r->config)) {
         return deft_fail(err, DEFT_E_ARG, "%s already holds a run; --resume goes on with it",
                          r->opt->dir);
     }
-    if (mkdir(r->opt->dir, 0755) != 0 && errno != EEXIST) {
+    if (mkdir(r->opt->dir, 0777) != 0 && errno != EEXIST) {
         return io_fail(r->opt->dir, "make the folder", err);
     }
     s = deft_trainer_create(&r->setup->train, env, &r->trainer, err);
-    if (s == DEFT_OK && !r->opt->resume) s = deft_file_write(r->config, json.data, json.size, err);
-    int64_t step = 0;
-    if (s == DEFT_OK && r->opt->resume && exists(r->checkpoint)) {
+    if (s == DEFT_OK && !r->opt->resume) {
+        s = begin(r, err);
+    } else if (s == DEFT_OK && exists(r->checkpoint)) {
         s = load_checkpoint(r, err);
-        step = deft_trainer_step(r->trainer);
+    } else if (s == DEFT_OK && r->setup->load) {
+        s = deft_fail(err, DEFT_E_FORMAT,
+                      "%s: the checkpoint is missing that holds the policy it "
+                      "started from",
+                      r->opt->dir);
     }
-    return s == DEFT_OK ? open_progress(r, step, err) : s;
+    r->line_step = s == DEFT_OK ? deft_trainer_step(r->trainer) : 0;
+    return s == DEFT_OK ? train_log_open(r->opt->dir, r->json, r->line_step, &r->log, err) : s;
 }
 
 static deft_status train(run *r, deft_error *err)
 {
     const double every = r->opt->checkpoint_seconds > 0 ? r->opt->checkpoint_seconds : 120;
-    r->saved_at = now();
+    r->saved_at = r->line_at = r->started_at = now();
     int32_t s = deft_trainer_step(r->trainer) >= r->setup->train.steps ? 1 : 0;
     while (s == 0) {
         deft_train_report x;
         s = deft_trainer_round(r->trainer, &x, err);
         if (s < 0) return (deft_status)s;
-        note(r, &x);
+        const deft_status noted = note(r, &x, err);
+        if (noted != DEFT_OK) return noted;
         const bool stop = r->opt->progress && r->opt->progress(r->opt->user, &x, r->setup) != 0;
         if (!stop && s == 0 && now() - r->saved_at < every) continue;
         const deft_status saved = save_checkpoint(r, err);
@@ -319,17 +398,16 @@ deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,
 {
     run r = {.opt = opt, .setup = s, .arena = deft_arena_create(0), .next_line = PROGRESS_STEPS};
     if (!r.arena) return deft_fail(err, DEFT_E_SPACE, "no memory for a run");
+    r.started_at = now();
     r.config = deft_arena_printf(r.arena, "%s/config.json", opt->dir);
     r.checkpoint = deft_arena_printf(r.arena, "%s/checkpoint.bin", opt->dir);
     r.replay = deft_arena_printf(r.arena, "%s/replay.bin", opt->dir);
-    r.csv = deft_arena_printf(r.arena, "%s/progress.csv", opt->dir);
-    deft_status status = r.config && r.checkpoint && r.replay && r.csv
+    deft_status status = r.config && r.checkpoint && r.replay
                              ? prepare(&r, env, err)
                              : deft_fail(err, DEFT_E_SPACE, "no memory for a run");
     if (status == DEFT_OK) status = train(&r, err);
-    if (r.progress && fclose(r.progress) != 0 && status == DEFT_OK) {
-        status = io_fail(r.csv, "write", err);
-    }
+    const deft_status closed = train_log_close(r.log, status == DEFT_OK ? err : NULL);
+    if (status == DEFT_OK) status = closed;
     deft_trainer_destroy(r.trainer);
     deft_arena_destroy(r.arena);
     return status;

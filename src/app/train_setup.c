@@ -31,6 +31,7 @@ static const field fields[] = {
     OWN(max_steps, INT32),
     OWN(heading, REAL),
     OWN(wire_reward, BOOLEAN),
+    OWN(load, TEXT),
     TRAIN(algo, TEXT),
     TRAIN(encoder, TEXT),
     TRAIN(encoder_mode, MODE),
@@ -112,12 +113,19 @@ static json_t *field_to_json(deft_train_setup *s, const field *f)
     return NULL;
 }
 
+/* Only where it says something, so that other runs need not have it. */
+static bool optional(const field *f)
+{
+    return f->at == offsetof(deft_train_setup, load);
+}
+
 deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, deft_bytes *out,
                                    deft_error *err)
 {
     deft_train_setup copy = *s;
     json_t *const j = json_object();
     for (int i = 0; i < N_FIELD; i++) {
+        if (optional(&fields[i]) && !s->load) continue;
         (void)json_object_set_new(j, fields[i].name, field_to_json(&copy, &fields[i]));
     }
     char *const text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
@@ -176,30 +184,107 @@ static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v
     return false;
 }
 
+static const field *find_field(const char *name)
+{
+    for (int i = 0; i < N_FIELD; i++) {
+        if (strcmp(fields[i].name, name) == 0) return &fields[i];
+    }
+    return NULL;
+}
+
+/* The fields of j that are known, to *s; all the others are errors. */
+static deft_status take_fields(const json_t *j, const char *name, deft_arena *a,
+                               deft_train_setup *s, deft_error *err)
+{
+    char shown[64];
+    const char *key;
+    json_t *value;
+    union { // jansson iterates without const
+        const json_t *in;
+        json_t *out;
+    } u = {j};
+    json_object_foreach(u.out, key, value)
+    {
+        const field *const f = find_field(key);
+        if (!f) {
+            return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not known", name,
+                             deft_escape(shown, sizeof shown, key, 64));
+        }
+        if (!field_from_json(s, f, value, a)) {
+            return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not of its type", name, key);
+        }
+    }
+    return DEFT_OK;
+}
+
+static json_t *parse(deft_bytes json, const char *name, deft_error *err)
+{
+    char why[200];
+    json_error_t e;
+    json_t *const j = json_loadb((const char *)json.data, json.size, JSON_REJECT_DUPLICATES, &e);
+    if (json_is_object(j)) return j;
+    (void)deft_fail(err, DEFT_E_FORMAT, "%s:%d: %s", name, j ? 1 : e.line,
+                    j ? "not an object" : deft_escape(why, sizeof why, e.text, sizeof e.text));
+    json_decref(j);
+    return NULL;
+}
+
 deft_status deft_train_setup_read(deft_bytes json, const char *source, deft_arena *a,
                                   deft_train_setup *out, deft_error *err)
 {
-    char name[128], why[200];
-    json_error_t e;
-    (void)deft_escape(name, sizeof name, source, 4096);
-    json_t *const j = json_loadb((const char *)json.data, json.size, 0, &e);
-    if (!j || !json_is_object(j)) {
-        json_decref(j);
-        return deft_fail(err, DEFT_E_FORMAT, "%s:%d: %s", name, j ? 1 : e.line,
-                         j ? "not an object" : deft_escape(why, sizeof why, e.text, sizeof e.text));
-    }
+    char name[128];
+    json_t *const j = parse(json, deft_escape(name, sizeof name, source, 4096), err);
+    if (!j) return DEFT_E_FORMAT;
     *out = (deft_train_setup){.max_steps = 0};
-    deft_status s = DEFT_OK;
+    deft_status s = take_fields(j, name, a, out, err);
     for (int i = 0; s == DEFT_OK && i < N_FIELD; i++) {
-        const json_t *const v = json_object_get(j, fields[i].name);
-        if (!v || !field_from_json(out, &fields[i], v, a)) {
-            s = deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is %s", name, fields[i].name,
-                          v ? "not of its type" : "missing");
-        }
-    }
-    if (s == DEFT_OK && json_object_size(j) != N_FIELD) {
-        s = deft_fail(err, DEFT_E_FORMAT, "%s: a field that is not known", name);
+        if (json_object_get(j, fields[i].name) || optional(&fields[i])) continue;
+        s = deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is missing", name, fields[i].name);
     }
     json_decref(j);
     return s;
+}
+
+deft_status deft_train_setup_algo(deft_train_setup *s, const char *algo, deft_error *err)
+{
+    deft_train_config c;
+    const deft_status status = deft_train_defaults(algo, &c, err);
+    if (status != DEFT_OK) return status;
+    s->train.algo = c.algo;
+    s->train.encoder = c.encoder;
+    s->train.previous_action = c.previous_action;
+    s->train.policy_delay = c.policy_delay;
+    return DEFT_OK;
+}
+
+deft_status deft_train_setup_merge(deft_bytes json, const char *source, deft_arena *a,
+                                   deft_train_setup *into, deft_error *err)
+{
+    char name[128];
+    json_t *const j = parse(json, deft_escape(name, sizeof name, source, 4096), err);
+    if (!j) return DEFT_E_FORMAT;
+    json_t *const algo = json_object_get(j, "algo");
+    deft_status s = DEFT_OK;
+    if (algo) {
+        s = deft_train_setup_algo(into, json_string_value(algo), err);
+        if (s != DEFT_OK) (void)deft_error_prefix(err, "%s: field 'algo'", name);
+        (void)json_object_del(j, "algo");
+    }
+    if (s == DEFT_OK) s = take_fields(j, name, a, into, err);
+    json_decref(j);
+    return s;
+}
+
+const char *deft_train_setup_difference(const deft_train_setup *a, const deft_train_setup *b)
+{
+    deft_train_setup x = *a, y = *b;
+    for (int i = 0; i < N_FIELD; i++) {
+        if (fields[i].at == offsetof(deft_train_setup, train.threads)) continue;
+        json_t *const p = field_to_json(&x, &fields[i]), *const q = field_to_json(&y, &fields[i]);
+        const bool same = json_equal(p, q) == 1;
+        json_decref(p);
+        json_decref(q);
+        if (!same) return fields[i].name;
+    }
+    return NULL;
 }

@@ -125,7 +125,7 @@ static void encode_lane_again(deft_trainer *t, deft_lane *l, bool normalize)
 deft_status deft_trainer_prepare(deft_trainer *t, deft_error *err)
 {
     t->prepared = true;
-    const bool normalize = t->cfg.normalize;
+    const bool normalize = t->cfg.normalize && !t->normalizer.on; // on: as the warm start has it
     if (!normalize) return DEFT_OK;
     fit_normalizer(t);
     const deft_status s = encode_again(t, normalize, err);

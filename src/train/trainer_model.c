@@ -1,7 +1,6 @@
-/* trainer_model.c - the trained policy in canonical form, and back. */
+/* trainer_model.c - the trained policy in canonical form. */
 #include "train/trainer_private.h"
 
-#include <math.h>
 #include <string.h>
 
 static float *copy(deft_arena *a, const float *from, size_t n)
@@ -171,58 +170,4 @@ deft_status deft_trainer_model(const deft_trainer *t, bool best, deft_arena *a, 
     }
     *out = m;
     return deft_model_check(m, err);
-}
-
-/* The actor's layers of a model, last ones first in the net. */
-static deft_status mismatch(deft_error *err)
-{
-    return deft_fail(err, DEFT_E_MISMATCH,
-                     "warm start: the policy's layers are not those of this training");
-}
-
-deft_status deft_trainer_load_model(deft_trainer *t, const deft_model *m, deft_error *err)
-{
-    const deft_net *net = deft_agent_actor_net(t->agent);
-    const deft_encoder *e = &t->encoder;
-    const bool recurrent = e->kind == DEFT_ENCODER_GRU || e->kind == DEFT_ENCODER_LSTM;
-    const int32_t before = recurrent ? e->n_layer : e->kind == DEFT_ENCODER_STACK ? 1 : 0;
-    if (m->n_layer != before + net->n_layer) return mismatch(err);
-    for (int32_t l = 0; l < m->n_layer; l++) { // all shapes before anything changes
-        const deft_layer *x = &m->layer[l];
-        int n_in = 0;
-        if (l < before) {
-            if (recurrent) (void)deft_encoder_layer(e, l, &n_in);
-            if (recurrent &&
-                (x->n_in != n_in || x->n_out != e->hidden || x->bias || x->bias_h ||
-                 x->kind != (e->kind == DEFT_ENCODER_GRU ? DEFT_LAYER_GRU : DEFT_LAYER_LSTM))) {
-                return mismatch(err);
-            }
-            continue;
-        }
-        const int k = l - before, last = k + 1 == net->n_layer;
-        if (x->kind != DEFT_LAYER_DENSE || x->n_in != net->width[k] ||
-            x->n_out != (last ? (int)t->n_act : net->width[k + 1])) {
-            return mismatch(err);
-        }
-    }
-    float *param = deft_agent_actor_param(t->agent);
-    for (int32_t l = 0; l < m->n_layer; l++) {
-        const deft_layer *x = &m->layer[l];
-        const size_t in = (size_t)x->n_in, out = (size_t)x->n_out;
-        if (l < before) {
-            if (!recurrent) continue;
-            int n_in;
-            float *w = t->encoder.param + deft_encoder_layer(e, l, &n_in);
-            const size_t rows = out * (e->kind == DEFT_ENCODER_LSTM ? 4 : 3);
-            memcpy(w, x->weight, rows * in * sizeof *w);
-            memcpy(w + rows * in, x->weight_h, rows * out * sizeof *w);
-            continue;
-        }
-        float *w = param + deft_net_offset(net, l - before);
-        float *b = w + (size_t)net->width[l - before + 1] * in;
-        memcpy(w, x->weight, in * out * sizeof *w);
-        for (size_t i = 0; i < out; i++) b[i] = x->bias ? x->bias[i] : 0;
-    }
-    deft_agent_sync_target(t->agent);
-    return DEFT_OK;
 }

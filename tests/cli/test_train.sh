@@ -24,6 +24,10 @@ for f in policy.onnx policy.deft last.onnx progress.csv; do
     cmp -s "$dir/whole/$f" "$dir/killed/$f" || fail "$f differs after kill -9 and --resume"
 done
 
+[ "$(ls "$dir"/killed/events.out.tfevents.* | wc -l)" = 2 ] || fail "not an event file for each session"
+/usr/bin/python3 "$src/tests/cli/read_run.py" "$dir/whole" 1 || fail "logs of the whole run"
+/usr/bin/python3 "$src/tests/cli/read_run.py" "$dir/killed" 2 || fail "logs of the killed run"
+
 expect 0 eval "$dir/whole/policy.onnx" "$dir/whole/policy.deft" --env pendulum -n 5 --json
 json 'j[0]["reward"] == j[1]["reward"]'
 # twelve thousand steps are enough to swing up most of the time
@@ -36,8 +40,58 @@ says 'ra-sac'
 expect 2 train --algo td3
 printf '{"env": "pendulum"}' >"$dir/whole/config.json"
 expect 1 train --resume "$dir/whole"
-says "field 'scene' is missing"
+says "field '.*' is missing"
 expect 0 train --algo ra-sac --env pendulum --hidden 16,16 --batch 16 --steps 600 --encoder-hidden 8 \
     --encoder-layers 2 --eval-every 300 -o "$dir/ra"
 expect 0 info "$dir/ra/policy.onnx" --json
 json 'j["recurrent"]["layers"] == 2 and j["recurrent"]["hidden"] == 8'
+
+# settings of another run, some of them changed
+expect 0 train --config "$dir/ra/config.json" --batch 8 --seed 5 -o "$dir/again"
+python3 - "$dir/ra/config.json" "$dir/again/config.json" <<'PY' || fail "--config"
+import json, sys
+a, b = (json.load(open(p)) for p in sys.argv[1:])
+sys.exit({k for k in a if a[k] != b[k]} != {"batch", "seed"} or b["seed"] != 5)
+PY
+printf '{"algo": "r-sac", "env": "pendulum", "steps": 500, "hiden": [8]}' >"$dir/c.json"
+expect 1 train --config "$dir/c.json" -o "$dir/x"
+says "c.json: field 'hiden' is not known"
+printf '{"algo": "r-sac", "env": "pendulum", "steps": "many"}' >"$dir/c.json"
+expect 1 train --config "$dir/c.json" -o "$dir/x"
+says "field 'steps' is not of its type"
+printf '{"algo": "ppo"}' >"$dir/c.json"
+expect 1 train --config "$dir/c.json" -o "$dir/x"
+says "no algorithm 'ppo'"
+[ ! -e "$dir/x" ] || fail "a folder for a run that never began"
+printf '{"algo": "r-sac", "env": "pendulum", "hidden": [8], "batch": 8, "steps": 300, "encoder_hidden": 4}' \
+    >"$dir/c.json"
+expect 0 train --config "$dir/c.json" --algo ra-td3 -o "$dir/x"
+grep -q '"previous_action": true' "$dir/x/config.json" || fail "--algo does not win over --config"
+
+# warm start: before a gradient step, the policy is the one that was loaded
+small="--algo ra-sac --env pendulum --hidden 16,16 --batch 16 --encoder-hidden 8 --encoder-layers 2"
+for start in policy.onnx policy.deft; do
+    # shellcheck disable=SC2086
+    expect 0 train $small --steps 80 --warmup 1000 --load "$dir/ra/$start" -o "$dir/warm-$start"
+    expect 0 compare "$dir/ra/policy.onnx" "$dir/warm-$start/last.onnx" --env pendulum --json
+    json 'j["actions"]["max_abs"] == 0'
+    cmp -s "$dir/ra/policy.onnx" "$dir/warm-$start/last.onnx" || fail "$start was not taken over"
+done
+# shellcheck disable=SC2086
+expect 1 train $small --hidden 16,24 --load "$dir/ra/policy.onnx" -o "$dir/y"
+says 'layer 4 is dense 16 -> 16 relu in the policy and dense 16 -> 24 relu (actor.1)'
+# shellcheck disable=SC2086
+expect 1 train $small --encoder lstm --load "$dir/ra/policy.onnx" -o "$dir/y"
+says 'layer 1 is gru 4 -> 8 in the policy and lstm 4 -> 8 (encoder.0)'
+expect 1 train --algo td3 --env pendulum --load "$dir/ra/policy.onnx" -o "$dir/y"
+says 'layer 1 is gru'
+[ ! -e "$dir/y/config.json" ] || fail "a run that never began"
+expect 2 train --resume "$dir/ra" --load "$dir/ra/policy.onnx"
+
+# observations normalised: the warm start has them likewise, whether it asks for that or not
+small="--algo td3 --env pendulum --hidden 8,8 --batch 8"
+# shellcheck disable=SC2086
+expect 0 train $small --normalize --steps 400 --warmup 100 -o "$dir/normal"
+# shellcheck disable=SC2086
+expect 0 train $small --normalize --steps 400 --warmup 300 --updates 0.001 --load "$dir/normal/last.onnx" -o "$dir/n2"
+cmp -s "$dir/normal/last.onnx" "$dir/n2/policy.onnx" || fail "the normaliser was not taken over"
