@@ -1,5 +1,5 @@
 /* deft train - TD3 and SAC, behind an encoder or not, in an environment. */
-#include "arguments.h"
+#include "cmd_train.h"
 #include "deft/train_run.h"
 #include "output.h"
 
@@ -7,31 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Zero or NULL, NO_SEED, NAN: as --config has it, else as the algorithm's defaults do. */
-typedef struct args {
-    const char *algo, *out, *resume, *config, *load, *encoder, *hidden, *activation;
-    uint64_t steps, warmup, eval_every, seed;
-    int32_t envs, batch, n_step, encoder_layers, encoder_hidden, stack, eval_episodes, threads;
-    double gamma, rate, updates, noise, checkpoint_minutes;
-    bool normalize, critic_norm;
-    cli_episodes place;
-} args;
-
-#define NO_SEED UINT64_MAX
-
-#define AT(field)    offsetof(args, field)
-#define PLACE(field) offsetof(args, place.field)
+#define AT(field)    offsetof(train_args, field)
+#define PLACE(field) offsetof(train_args, place.field)
 static const cli_opt run_opts[] = {
     {"algo", "NAME",
      "td3 (default), sac, and r-td3, r-sac (behind a GRU), ra-td3, ra-sac (which also "
-     "sees the previous action)",
+     "sees the previous action); several: a,b",
      CLI_TEXT, 'a', AT(algo), 0, 0},
     {"out", "RUN", "folder of the run", CLI_PATH, 'o', AT(out), 0, 0},
     {"resume", "RUN", "go on with a run from its last checkpoint, bit for bit", CLI_PATH, 0,
      AT(resume), 0, 0},
     {"config", "FILE.json",
-     "settings to begin with, as in a run's config.json or some of them; options win", CLI_PATH, 0,
-     AT(config), 0, 0},
+     "settings to begin with, as in a run's config.json or some of them; options win; several: A,B",
+     CLI_PATH, 0, AT(config), 0, 0},
     {"load", "POLICY", "begin with the weights of this policy (.onnx or .deft) of the same layers",
      CLI_PATH, 0, AT(load), 0, 0},
     {"steps", "N", "environment steps (default 100000)", CLI_SEED, 'n', AT(steps), 0, 0},
@@ -41,7 +29,20 @@ static const cli_opt run_opts[] = {
      "the result is the same",
      CLI_INT, 0, AT(threads), 1, 3},
     {"checkpoint", "MINUTES", "between two checkpoints (default 2)", CLI_REAL, 0,
-     AT(checkpoint_minutes), 0.01, 1e6},
+     AT(checkpoint_minutes), 0.001, 1e6},
+    {.kind = CLI_END},
+};
+static const cli_opt many_opts[] = {
+    {"seeds", "N",
+     "N runs, of seeds S, S+1, ..., in RUN/seed-S, ...; the same command goes on with them",
+     CLI_INT, 0, AT(seeds), 1, 100000},
+    {"jobs", "J",
+     "runs at once (default: one a core; under mpirun or srun 1 for each rank); changes no number",
+     CLI_INT, 'j', AT(jobs), 1, 1024},
+    {"lease", "SECONDS",
+     "take over a run whose process on another machine gave no sign for so long (default 60)",
+     CLI_REAL, 0, AT(lease), 0.1, 1e6},
+    {"json", NULL, "print the summary as JSON", CLI_FLAG, 0, AT(json), 0, 0},
     {.kind = CLI_END},
 };
 static const cli_opt learn_opts[] = {
@@ -89,6 +90,7 @@ static const cli_opt place_opts[] = {
 };
 static const cli_group groups[] = {
     {"Run", run_opts, 0},
+    {"Many runs", many_opts, 0},
     {"Learning", learn_opts, 0},
     {"Environment", place_opts, 0},
     {NULL, NULL, 0},
@@ -109,7 +111,7 @@ static bool parse_widths(const char *text, deft_train_config *c)
 }
 
 /* What the command line says, over what is there. */
-static int apply(const args *a, deft_train_config *c)
+static int apply(const train_args *a, deft_train_config *c)
 {
     if (a->steps) c->steps = (int64_t)a->steps;
     if (a->warmup) c->warmup = (int64_t)a->warmup;
@@ -192,7 +194,7 @@ static int read_setup(const char *dir, deft_arena *arena, deft_train_setup *s)
 }
 
 /* Defaults, then --config, then options. */
-static int new_setup(const args *a, deft_arena *arena, deft_train_setup *s)
+int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
 {
     deft_error err = {DEFT_OK, ""};
     deft_bytes json;
@@ -219,7 +221,7 @@ static int new_setup(const args *a, deft_arena *arena, deft_train_setup *s)
 }
 
 /* The policy of --load. */
-static int load_start(const args *a, const deft_env *env, deft_loaded *l)
+int train_load_start(const train_args *a, const deft_env *env, deft_loaded *l)
 {
     const deft_env_spec *const spec = deft_env_get_spec(env);
     const deft_load_options opt = {.env = spec->name, .sensed = spec->n_obs};
@@ -245,7 +247,7 @@ static int report(const deft_train_run_options *opt, const deft_train_setup *s, 
     return CLI_OK;
 }
 
-static int train(const args *a, deft_arena *arena, const deft_train_setup *s)
+static int train(const train_args *a, deft_arena *arena, const deft_train_setup *s)
 {
     const cli_episodes place = {.env = s->env,
                                 .scene = s->scene,
@@ -258,7 +260,7 @@ static int train(const args *a, deft_arena *arena, const deft_train_setup *s)
     const char *scene = NULL;
     deft_loaded start = {.path = ""};
     int status = cli_env_open(&cmd_train, &place, arena, &env, &scene);
-    if (status == CLI_OK && a->load) status = load_start(a, env, &start);
+    if (status == CLI_OK && a->load) status = train_load_start(a, env, &start);
     if (status == CLI_OK) {
         watch w = {.start = cli_seconds(), .reward = (double)NAN, .eval = (double)NAN};
         const deft_train_run_options opt = {.dir = a->resume ? a->resume : a->out,
@@ -281,17 +283,22 @@ static int train(const args *a, deft_arena *arena, const deft_train_setup *s)
 
 static int run(int argc, char **argv)
 {
-    args a = {.seed = NO_SEED, .place.heading = (double)NAN};
+    train_args a = {.seed = NO_SEED, .place.heading = (double)NAN};
     (void)cli_parse(&cmd_train, argc, argv, &a);
     if (!a.out == !a.resume) return cli_misuse(&cmd_train, "give a folder by --out or --resume");
-    if (a.resume && (a.config || a.load)) {
-        return cli_misuse(&cmd_train,
-                          "a resumed run has its settings already: no --config, --load");
+    if (a.resume && (a.config || a.load || a.seeds)) {
+        return cli_misuse(&cmd_train, "a resumed run has its settings already: no --config, --load "
+                                      "or --seeds");
     }
     deft_arena *const arena = deft_arena_create(0);
     if (!arena) return cli_fail_text(&cmd_train, "out of memory");
     deft_train_setup s = {.env = NULL};
-    int status = a.resume ? read_setup(a.resume, arena, &s) : new_setup(&a, arena, &s);
+    if (a.out && (a.seeds || train_is_list(a.algo) || train_is_list(a.config))) {
+        const int done = train_many(&a, arena);
+        deft_arena_destroy(arena);
+        return done;
+    }
+    int status = a.resume ? read_setup(a.resume, arena, &s) : train_new_setup(&a, arena, &s);
     if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
     if (status == CLI_OK) status = train(&a, arena, &s);
     deft_arena_destroy(arena);
@@ -310,6 +317,8 @@ const cli_command cmd_train = {
     .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o run\n"
                 "deft train --algo ra-td3 --steps 400000 --seed 1 -o walk\n"
                 "deft train --resume walk\n"
+                "deft train --algo td3,ra-td3 --seeds 5 -o compared\n"
+                "mpirun -n 8 --enable-recovery deft train --seeds 20 -o many\n"
                 "deft train --config walk/config.json --load walk/policy.onnx -o robust",
     .groups = groups,
     .run = run,

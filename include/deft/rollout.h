@@ -68,6 +68,16 @@ deft_stat deft_stat_of(const double *x, int64_t n);
 /* Of the differences a[k] - b[k]. */
 deft_stat deft_stat_paired(const double *a, const double *b, int64_t n);
 
+typedef struct deft_iqm {
+    double iqm;    // interquartile mean: without the lowest and the highest n/4; NAN where n is 0
+    double lo, hi; // its 95 % interval; NAN where n < 2
+    int64_t n;
+} deft_iqm;
+/* NAN values are left out. The interval is the percentiles of 10,000 bootstrap resamples, drawn
+ * alike every time (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
+ * Statistical Precipice"). DEFT_E_SPACE. */
+deft_status deft_iqm_of(const double *x, int64_t n, deft_iqm *out, deft_error *err);
+
 typedef struct deft_episode {
     double reward, distance_cm, heading_error_rad, torque, current_a; // sums and means of steps
     double inference_us; // mean time of a controller step

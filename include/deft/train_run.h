@@ -54,6 +54,7 @@ typedef struct deft_train_run_options {
  *   checkpoint.bin  written through a temporary file, with replay.bin, which only grows
  *   policy.onnx, policy.deft   the best evaluated policy, from the first checkpoint on
  *   last.onnx       the policy at the end
+ *   result.json     that it is finished; steps, time, last and best evaluation
  * Killed at any moment, the run resumes from its last checkpoint and ends with the same bytes. */
 deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,
                            const deft_train_run_options *opt, deft_error *err);

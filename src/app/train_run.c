@@ -1,6 +1,7 @@
 /* train_run.c - a training run in its folder. */
 #include "deft/train_run.h"
 #include "app/train_log.h"
+#include "app/train_result.h"
 #include "base/crc32.h"
 #include "deft/emit.h"
 #include "deft/formats.h"
@@ -390,7 +391,9 @@ static deft_status train(run *r, deft_error *err)
                              (long long)x.step, r->opt->dir);
         }
     }
-    return save_policy(r, false, "last.onnx", NULL, err);
+    const deft_status saved = save_policy(r, false, "last.onnx", NULL, err);
+    if (saved != DEFT_OK) return saved;
+    return train_result_write(r->opt->dir, r->seconds_before + now() - r->started_at, err);
 }
 
 deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,

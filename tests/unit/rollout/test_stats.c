@@ -69,11 +69,31 @@ static void check_paired(void)
     CHECK(fabs(s.ci95 - sqrt(2 / 0.0975 - 2) / sqrt(3)) < 1e-12, "%.17g", s.ci95);
 }
 
+/* Against trim_mean(x, 0.25) in NumPy and the percentiles of a million resamples. */
+static void test_iqm(void)
+{
+    static const double few[] = {3, (double)NAN, 1, 100, 2, 4};
+    static const double x[] = {614, 537, 580, 90, 600, 610, 575, 1200, 560, 590};
+    deft_error err = {0};
+    deft_iqm q;
+    CHECK_OK(deft_iqm_of(few, 6, &q, &err), err);
+    CHECK(q.n == 5 && fabs(q.iqm - 3) < 1e-12, "%g of %lld", q.iqm, (long long)q.n);
+    CHECK(q.lo >= 1 && q.lo < 3 && q.hi > 3 && q.hi <= 100, "%g to %g", q.lo, q.hi);
+    CHECK_OK(deft_iqm_of(x, 10, &q, &err), err);
+    CHECK(fabs(q.iqm - 585.8333333) < 1e-6, "%.12g", q.iqm);
+    CHECK(fabs(q.lo - 488.2) < 5 && fabs(q.hi - 699.2) < 5, "%g to %g", q.lo, q.hi);
+    CHECK_OK(deft_iqm_of(x, 1, &q, &err), err);
+    CHECK(q.iqm == 614 && isnan(q.lo) && isnan(q.hi), "of one");
+    CHECK_OK(deft_iqm_of(x, 0, &q, &err), err);
+    CHECK(isnan(q.iqm) && q.n == 0, "of none");
+}
+
 int main(void)
 {
     check_quantiles();
     check_stat();
     check_few();
     check_paired();
+    test_iqm();
     return check_report();
 }
