@@ -125,11 +125,20 @@ static int32_t rank(void)
 
 /* --- showing --------------------------------------------------------------------------------- */
 
+typedef struct watch {
+    cli_progress progress;
+    double start;
+    int64_t first; // steps that were done before, -1: not known yet
+} watch;
+
 static void show(void *user, const deft_train_many_state *s)
 {
-    cli_progress *const p = user;
-    cli_progress_show(p, (double)s->step / (double)s->steps, "%d of %d runs done, %d at work",
-                      (int)s->finished, (int)s->n, (int)s->running);
+    watch *const w = user;
+    if (w->first < 0) w->first = s->step;
+    const double rate = (double)(s->step - w->first) / (cli_seconds() - w->start + 1e-9);
+    cli_progress_show(&w->progress, (double)s->step / (double)s->steps,
+                      "%d of %d runs done, %d at work, %.0f steps/s", (int)s->finished, (int)s->n,
+                      (int)s->running, rate);
 }
 
 static bool stop(void *user)
@@ -206,7 +215,7 @@ static int train_jobs(const train_args *a, jobs *j, deft_arena *arena)
     deft_loaded start = {.path = ""};
     int status = a->load ? load_start(a, j, &start) : CLI_OK;
     if (status == CLI_OK) {
-        cli_progress progress;
+        watch w = {.start = cli_seconds(), .first = -1};
         const deft_train_many_options opt = {.dir = a->out,
                                              .jobs = at_once,
                                              .checkpoint_seconds = 60 * a->checkpoint_minutes,
@@ -214,12 +223,12 @@ static int train_jobs(const train_args *a, jobs *j, deft_arena *arena)
                                              .start = start.model,
                                              .progress = show,
                                              .cancelled = stop,
-                                             .user = &progress};
-        cli_progress_init(&progress);
+                                             .user = &w};
+        cli_progress_init(&w.progress);
         cli_catch_interrupt();
         deft_error err = {DEFT_OK, ""};
         const deft_status s = deft_train_many(j->job, j->n, &opt, &err);
-        cli_progress_clear(&progress);
+        cli_progress_clear(&w.progress);
         if (s == DEFT_E_CANCELLED) {
             (void)cli_fail_text(&cmd_train, "stopped; the same command goes on");
             status = CLI_INTERRUPTED;

@@ -144,13 +144,14 @@ static void show_time(double s)
 void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...)
 {
     const double now = cli_seconds(), spent = now - p->start;
+    fraction = fmin(fmax(fraction, 0), 1);
     if (!p->begun) p->first = fraction; // what goes on does not begin at 0
     p->begun = true;
     // before a second it may well be over in two; then ten times a second is enough
     if (!p->terminal || spent < 1 || now - p->shown < 0.1) return;
     p->shown = now;
     p->drawn = true;
-    const int full = (int)(BAR * fmin(fmax(fraction, 0), 1));
+    const int full = (int)(BAR * fraction);
     char bar[BAR + 1] = "";
     memset(bar, '.', BAR);
     memset(bar, '#', (size_t)full);

@@ -80,23 +80,31 @@ static json_t *evaluation(const train_curve *c, int32_t k)
                      "distance_cm", number(c->column[CURVE_EVAL_DISTANCE][k]));
 }
 
-deft_status train_result_write(const char *dir, double seconds, deft_error *err)
+static json_t *judged(const train_judged *j)
 {
-    deft_arena *const a = deft_arena_create(0);
-    train_curve c;
-    deft_status s = a ? train_curve_read(dir, a, &c, err) : no_memory(err);
-    if (s == DEFT_OK) {
-        const int64_t steps = c.n ? (int64_t)c.column[CURVE_STEP][c.n - 1] : 0;
-        json_t *const j =
-            json_pack("{s:I, s:o, s:o, s:o}", "step", (json_int_t)steps, "seconds", number(seconds),
-                      "last", evaluation(&c, c.last), "best", evaluation(&c, c.best));
-        char *const text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
-        const char *const path = deft_arena_printf(a, "%s/result.json", dir);
-        json_decref(j);
-        s = text && path ? deft_file_write(path, text, strlen(text), err) : no_memory(err);
-        free(text);
-    }
-    deft_arena_destroy(a);
+    if (j->reward.n == 0) return json_null();
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:I}", "episodes", (int)j->reward.n, "return",
+                     number(j->reward.mean), "sd", number(j->reward.sd), "ci95",
+                     number(j->reward.ci95), "distance_cm", number(j->distance_cm.mean), "bytes",
+                     (json_int_t)j->bytes);
+}
+
+deft_status train_result_write(const char *dir, const train_curve *c, double seconds,
+                               const train_finish *f, deft_error *err)
+{
+    char path[PATH_MAX];
+    const int n = snprintf(path, sizeof path, "%s/result.json", dir);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return deft_fail(err, DEFT_E_ARG, "the path is too long");
+    const int64_t steps = c->n ? (int64_t)c->column[CURVE_STEP][c->n - 1] : 0;
+    json_t *const j = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)steps,
+                                "seconds", number(seconds), "last", evaluation(c, c->last), "best",
+                                evaluation(c, c->best), "policy", judged(&f->best), "int8",
+                                f->why[0] ? json_string(f->why) : judged(&f->integer));
+    char *const text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(j);
+    const deft_status s = text ? deft_file_write(path, text, strlen(text), err) : no_memory(err);
+    free(text);
     return s;
 }
 

@@ -2,7 +2,7 @@
 #ifndef DEFT_APP_TRAIN_RESULT_H
 #define DEFT_APP_TRAIN_RESULT_H
 
-#include "deft/base.h"
+#include "app/train_finish.h"
 
 enum { // columns of progress.csv
     CURVE_STEP = 0,
@@ -27,8 +27,10 @@ typedef struct train_curve {
 /* dir/progress.csv; columns live in a. DEFT_E_IO, DEFT_E_FORMAT, DEFT_E_SPACE. */
 deft_status train_curve_read(const char *dir, deft_arena *a, train_curve *out, deft_error *err);
 
-/* dir/result.json, which says that the run is finished: steps, time, last and best evaluation. */
-deft_status train_result_write(const char *dir, double seconds, deft_error *err);
+/* dir/result.json, which says that the run is finished: steps, time, last and best evaluation, and
+ * what became of the best policy. */
+deft_status train_result_write(const char *dir, const train_curve *c, double seconds,
+                               const train_finish *f, deft_error *err);
 /* The time of a finished run, NAN where it is not told. */
 double train_result_seconds(const char *dir);
 

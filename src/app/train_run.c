@@ -391,9 +391,19 @@ static deft_status train(run *r, deft_error *err)
                              (long long)x.step, r->opt->dir);
         }
     }
-    const deft_status saved = save_policy(r, false, "last.onnx", NULL, err);
-    if (saved != DEFT_OK) return saved;
-    return train_result_write(r->opt->dir, r->seconds_before + now() - r->started_at, err);
+    return save_policy(r, false, "last.onnx", NULL, err);
+}
+
+/* What is made of a trained run; the result comes last, and says that all is there. */
+static deft_status finish(const run *r, const deft_env *env, deft_error *err)
+{
+    const double seconds = r->seconds_before + now() - r->started_at;
+    train_finish f;
+    train_curve c;
+    deft_status s = may_write(r, err);
+    if (s == DEFT_OK) s = train_finish_policies(r->opt->dir, env, &f, err);
+    if (s == DEFT_OK) s = train_curve_read(r->opt->dir, r->arena, &c, err);
+    return s == DEFT_OK ? train_result_write(r->opt->dir, &c, seconds, &f, err) : s;
 }
 
 deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,
@@ -411,6 +421,7 @@ deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,
     if (status == DEFT_OK) status = train(&r, err);
     const deft_status closed = train_log_close(r.log, status == DEFT_OK ? err : NULL);
     if (status == DEFT_OK) status = closed;
+    if (status == DEFT_OK) status = finish(&r, env, err);
     deft_trainer_destroy(r.trainer);
     deft_arena_destroy(r.arena);
     return status;

@@ -20,7 +20,7 @@ kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null || true
 [ -f "$dir/killed/checkpoint.bin" ] || fail "no checkpoint after 30 s"
 expect 0 train --resume "$dir/killed" --threads 3
-for f in policy.onnx policy.deft last.onnx progress.csv; do
+for f in policy.onnx policy.deft policy-int8.deft last.onnx progress.csv; do
     cmp -s "$dir/whole/$f" "$dir/killed/$f" || fail "$f differs after kill -9 and --resume"
 done
 
@@ -28,8 +28,17 @@ done
 /usr/bin/python3 "$src/tests/cli/read_run.py" "$dir/whole" 1 || fail "logs of the whole run"
 /usr/bin/python3 "$src/tests/cli/read_run.py" "$dir/killed" 2 || fail "logs of the killed run"
 
-expect 0 eval "$dir/whole/policy.onnx" "$dir/whole/policy.deft" --env pendulum -n 5 --json
+expect 0 eval "$dir/whole/policy.onnx" "$dir/whole/policy.deft" "$dir/whole/policy-int8.deft" \
+    --env pendulum -n 10 --json
 json 'j[0]["reward"] == j[1]["reward"]'
+/usr/bin/python3 - "$dir/out" "$dir/whole/result.json" <<'PY' || fail "result.json"
+import json, sys
+rows, result = (json.load(open(p)) for p in sys.argv[1:])
+for row, key in ((rows[0], "policy"), (rows[2], "int8")):
+    assert abs(row["reward"]["mean"] - result[key]["return"]) < 1e-6, (key, row, result)
+assert abs(result["int8"]["return"] - result["policy"]["return"]) < 60
+assert result["int8"]["bytes"] < result["policy"]["bytes"]
+PY
 # twelve thousand steps are enough to swing up most of the time
 json 'j[0]["reward"]["mean"] > -600'
 
