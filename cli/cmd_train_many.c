@@ -114,12 +114,14 @@ static int32_t cores(void)
  * itself is not needed: processes agree by files. */
 static int32_t rank(void)
 {
-    static const char *const name[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
-                                       "SLURM_PROCID"};
+    static const char *const name[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         const char *const text = getenv(name[i]);
         if (text && *text) return (int32_t)strtol(text, NULL, 10);
     }
+    // a batch script has a SLURM_PROCID, too, but is no step of srun
+    const char *const proc = getenv("SLURM_PROCID");
+    if (proc && *proc && getenv("SLURM_STEP_NUM_TASKS")) return (int32_t)strtol(proc, NULL, 10);
     return -1;
 }
 

@@ -6,6 +6,7 @@
 #include "deft/emit.h"
 #include "deft/formats.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -345,6 +346,27 @@ static deft_status begin(run *r, deft_error *err)
     return s == DEFT_OK ? deft_file_write(r->config, r->json.data, r->json.size, err) : s;
 }
 
+/* What a kill left of files that were being written: NAME.XXXXXX. */
+static void remove_leftovers(const run *r)
+{
+    static const char *const name[] = {"checkpoint.bin",   "policy.onnx", "policy.deft",
+                                       "policy-int8.deft", "last.onnx",   "progress.csv",
+                                       "config.json",      "result.json", "report.html"};
+    DIR *const d = opendir(r->opt->dir);
+    if (!d) return;
+    for (const struct dirent *e; (e = readdir(d));) {
+        for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+            const size_t n = strlen(name[i]);
+            if (strncmp(e->d_name, name[i], n) != 0 || e->d_name[n] != '.' ||
+                strlen(e->d_name) != n + 7) {
+                continue;
+            }
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+        }
+    }
+    (void)closedir(d);
+}
+
 static deft_status prepare(run *r, const deft_env *env, deft_error *err)
 {
     deft_status s = describe(r, err);
@@ -356,6 +378,7 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
     if (mkdir(r->opt->dir, 0777) != 0 && errno != EEXIST) {
         return io_fail(r->opt->dir, "make the folder", err);
     }
+    remove_leftovers(r);
     s = deft_trainer_create(&r->setup->train, env, &r->trainer, err);
     if (s == DEFT_OK && !r->opt->resume) {
         s = begin(r, err);

@@ -62,10 +62,22 @@ static bool same_inputs(const deft_layer *a, const deft_layer *b)
     return true;
 }
 
+static bool reads_old_state(const deft_layer *l)
+{
+    for (int32_t i = 0; i < l->n_segment; i++) {
+        if (l->in[i].kind == DEFT_SRC_STATE) return true;
+    }
+    return false;
+}
+
 /* NULL, or what is wrong with a layer whose kind and widths fit. */
 static const char *difference(const deft_layer *have, const deft_layer *want)
 {
     const int64_t gates = have->kind == DEFT_LAYER_LSTM ? 4 : 3, n = gates * have->n_out;
+    if (reads_old_state(have) && !reads_old_state(want)) {
+        return "reads a state of before the step (delayed wiring; deft convert --rewire cascade "
+               "mends it)";
+    }
     if (!same_inputs(have, want)) return "reads other inputs, or in another order";
     if (recurrent(have) &&
         ((!want->bias && !zeros(have->bias, n)) || (!want->bias_h && !zeros(have->bias_h, n)))) {

@@ -19,7 +19,9 @@ while [ ! -f "$dir/killed/checkpoint.bin" ] && [ $tries -lt 300 ]; do sleep 0.1;
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null || true
 [ -f "$dir/killed/checkpoint.bin" ] || fail "no checkpoint after 30 s"
+touch "$dir/killed/checkpoint.bin.aB3dEf"
 expect 0 train --resume "$dir/killed" --threads 3
+[ ! -e "$dir/killed/checkpoint.bin.aB3dEf" ] || fail "what a kill left of a file stays"
 for f in policy.onnx policy.deft policy-int8.deft last.onnx progress.csv; do
     cmp -s "$dir/whole/$f" "$dir/killed/$f" || fail "$f differs after kill -9 and --resume"
 done
