@@ -70,6 +70,6 @@ int cli_write_docs(const cli_command *self, const char *dir);
 void cli_write_bash_completion(FILE *f);
 
 extern const cli_command cmd_info, cmd_convert, cmd_run, cmd_compare, cmd_eval, cmd_quantize,
-    cmd_train, cmd_bench, cmd_completion, cmd_docs;
+    cmd_compile, cmd_train, cmd_bench, cmd_completion, cmd_docs;
 
 #endif

@@ -12,8 +12,8 @@
 const cli_command *const *cli_commands(void)
 {
     static const cli_command *const all[] = {
-        &cmd_info,  &cmd_convert, &cmd_quantize,   &cmd_run,  &cmd_compare, &cmd_eval,
-        &cmd_train, &cmd_bench,   &cmd_completion, &cmd_docs, NULL,
+        &cmd_info, &cmd_convert, &cmd_quantize, &cmd_compile,    &cmd_run,  &cmd_compare,
+        &cmd_eval, &cmd_train,   &cmd_bench,    &cmd_completion, &cmd_docs, NULL,
     };
     return all;
 }

@@ -113,6 +113,12 @@ deft_dense_q deft_dense_s8_u8_ref, deft_dense_s8_s16_ref, deft_dense_s4_u8_ref,
 deft_dense_q deft_dense_panels_u8_ref, deft_dense_panels_s16_ref;         // S8 and S4
 void deft_gru_q_ref(const deft_gru_q *g, const int16_t *h, int16_t *h_new);
 void deft_lstm_q_ref(const deft_lstm_q *g, int16_t *c, int16_t *h_new);
+/* Gates to multiples of 2^bits. */
+void deft_round_gates(int16_t *y, uint32_t n, uint32_t bits);
+/* A GRU whose reset gate scales h before the product of the third gate: first r * h takes the place
+ * of the r of u; then, with that product in u, the rest. */
+void deft_gru_reset_q_ref(const deft_gru_q *g, const int16_t *h, int16_t *u);
+void deft_gru_before_q_ref(const deft_gru_q *g, const int16_t *h, int16_t *h_new);
 void deft_pointwise_q_ref(const deft_pointwise_q *p, const void *x, const deft_output_q *out,
                           void *y);
 

@@ -59,7 +59,7 @@ void deft_pointwise_q_ref(const deft_pointwise_q *p, const void *x, const deft_o
                           void *y)
 {
     const deft_matrix_q *const m = p->m;
-    const int16_t *const w = m->weight;
+    const int16_t *const w = (const int16_t *)m->weight;
     moments of = {0, 1};
     if (p->kind == DEFT_IMAGE_LAYERNORM && p->n) of = moments_of(p, x);
     for (uint32_t i = 0; i < p->n; i++) {

@@ -58,6 +58,14 @@ static float within(const deft_image_end *e, uint32_t i, float v, uint32_t *clip
     return v;
 }
 
+/* Output i of the network in the units of the contract. */
+static float to_action(const deft_image_end *e, uint32_t i, float v, uint32_t *clipped)
+{
+    if (e->scale) v = single(v * e->scale[i]);
+    if (e->offset) v = single(v + e->offset[i]);
+    return within(e, i, v, clipped);
+}
+
 uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_image_back *b,
                          float *act)
 {
@@ -71,7 +79,7 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
         for (uint32_t j = 0; j < g.length; j++, i++) {
             const int32_t number =
                 b->format == DEFT_NUM_U8 ? ((const uint8_t *)q)[j] : ((const int16_t *)q)[j];
-            float v = single((float)(number - b->zero) * b->out_scale[i]);
+            const float v = single((float)(number - b->zero) * b->out_scale[i]);
             if (discrete) {
                 if (i == 0 || v > most) { // the first of equals
                     most = v;
@@ -79,9 +87,7 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
                 }
                 continue;
             }
-            if (e->scale) v = single(v * e->scale[i]);
-            if (e->offset) v = single(v + e->offset[i]);
-            act[i] = within(e, i, v, &clipped);
+            act[i] = to_action(e, i, v, &clipped);
         }
     }
     if (discrete) act[0] = (float)best;

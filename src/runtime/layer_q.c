@@ -1,5 +1,4 @@
 /* layer_q.c - integer layers. Part of the freestanding runtime. */
-#include "kernels/fixed.h"
 #include "runtime/step_q.h"
 
 #include <string.h>
@@ -52,9 +51,7 @@ static void gates(const deft_qstep *s, const deft_image_qlayer *l, uint32_t matr
 {
     const deft_matrix_q *const m = &l->matrix[matrix];
     deft_dense_of(s->kernels, m, matrix ? DEFT_NUM_S16 : l->in_format)(m, x, &gate_output, y);
-    for (uint32_t i = 0; l->gate_round && i < m->n_out; i++) {
-        y[i] = (int16_t)deft_round16(y[i], l->gate_round);
-    }
+    deft_round_gates(y, m->n_out, l->gate_round);
 }
 
 /* What recurrent layers need besides their matrices. */
@@ -65,37 +62,21 @@ typedef struct cell {
     deft_table_q tanh;
 } cell;
 
-/* The reset gate scales h before the matrix product of the third gate. */
-static void gru_reset_before(const deft_qstep *s, const deft_image_qlayer *l, const cell *c)
-{
-    const size_t n = l->n_out;
-    const int16_t *const x = c->gate, *const h = c->h;
-    int16_t *const u = c->gate + 3 * n;
-    // u: z stays, r * h takes the place of r
-    for (size_t i = 0; i < n; i++) {
-        const int32_t r = deft_sigmoid_q15(&c->tanh, x[i] + u[i]);
-        u[i] = (int16_t)deft_mul_q15(r, h[i]);
-    }
-    gates(s, l, 2, u, u + 2 * n);
-    for (size_t i = 0; i < n; i++) {
-        const int32_t z = deft_sigmoid_q15(&c->tanh, x[n + i] + u[n + i]);
-        const int32_t m = deft_table_at(&c->tanh, deft_clamp16(x[2 * n + i] + u[2 * n + i]));
-        const int32_t v = deft_clamp16(m + deft_mul_q15(z, h[i] - m));
-        c->h_new[i] = (int16_t)deft_round16(v, l->state_round);
-    }
-}
-
 static void recurrent(const deft_qstep *s, const deft_image_qlayer *l, const cell *c)
 {
     int16_t *const u = c->gate + (size_t)deft_image_gates(l->kind) * l->n_out;
     // h first: it has been there for long, while x may just be on its way to memory
     gates(s, l, 1, c->h, u);
     gates(s, l, 0, c->x, c->gate);
-    if (l->flags & DEFT_FLAG_RESET_BEFORE) {
-        gru_reset_before(s, l, c);
-    } else if (l->kind == DEFT_IMAGE_GRU) {
+    if (l->kind == DEFT_IMAGE_GRU) {
         const deft_gru_q g = {c->gate, u, c->tanh, l->n_out, l->state_round};
-        s->kernels->gru(&g, c->h, c->h_new);
+        if (l->flags & DEFT_FLAG_RESET_BEFORE) {
+            deft_gru_reset_q_ref(&g, c->h, u);
+            gates(s, l, 2, u, u + 2 * (size_t)l->n_out);
+            deft_gru_before_q_ref(&g, c->h, c->h_new);
+        } else {
+            s->kernels->gru(&g, c->h, c->h_new);
+        }
     } else {
         const deft_lstm_q g = {c->gate, u, c->tanh, l->n_out, l->state_round, l->cell_shift};
         s->kernels->lstm(&g, c->h + l->n_out, c->h_new);

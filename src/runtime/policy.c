@@ -2,7 +2,6 @@
  * freestanding runtime. */
 #include "runtime/step.h"
 
-#include <float.h>
 #include <string.h>
 
 enum { ALIGN = 16 };
@@ -86,14 +85,6 @@ void deft_policy_reset(deft_policy *p)
     p->flags &= (uint16_t) ~(uint16_t)DEFT_POLICY_STARTED;
     p->saturated = 0;
     p->engine->reset(p);
-}
-
-/* Without branches, so that compilers make vectors of it. */
-int deft_all_finite(const float *x, uint32_t n)
-{
-    int bad = 0;
-    for (uint32_t i = 0; i < n; i++) bad |= !(x[i] >= -FLT_MAX) | !(x[i] <= FLT_MAX);
-    return !bad;
 }
 
 void deft_policy_clipped(deft_policy *p, uint32_t n)

@@ -79,7 +79,7 @@ static deft_status served(const deft_image *im, const deft_kernels *k)
     return DEFT_OK;
 }
 
-static deft_qstep step_of(const deft_policy *p)
+deft_qstep deft_qstep_of(const deft_policy *p)
 {
     uint8_t *const arena = p->cfg.arena;
     deft_qstep s;
@@ -116,13 +116,13 @@ static void bind(deft_policy *p, const deft_image *im)
     uint8_t *const arena = p->cfg.arena;
     (void)spread(im, (uint32_t *)(void *)(arena + a.kept));
     deft_qplan *const layer = (deft_qplan *)(void *)(arena + a.layers);
-    const deft_qstep s = step_of(p);
+    const deft_qstep s = deft_qstep_of(p);
     for (uint32_t k = 0; k < im->n_layer; k++) deft_qstep_plan(&s, k, &layer[k]);
 }
 
 static void reset(deft_policy *p)
 {
-    const deft_qstep s = step_of(p);
+    const deft_qstep s = deft_qstep_of(p);
     memset(p->cfg.arena, 0, (size_t)2 * p->n_act);
     for (uint32_t k = 0; k < p->n_layer; k++) {
         deft_image_qlayer l;
@@ -147,7 +147,7 @@ static void replace_states(const deft_qstep *s, uint32_t n_layer)
 
 static deft_status step(deft_policy *p, const float *obs, const float *applied, float *act)
 {
-    const deft_qstep s = step_of(p);
+    const deft_qstep s = deft_qstep_of(p);
     uint8_t *const arena = p->cfg.arena;
     int16_t *const prev = (int16_t *)(void *)arena;
     deft_image_front front;
@@ -167,7 +167,7 @@ static deft_status step(deft_policy *p, const float *obs, const float *applied, 
 
 static void layer(const deft_policy *p, uint32_t index, deft_layer_output *out)
 {
-    const deft_qstep s = step_of(p);
+    const deft_qstep s = deft_qstep_of(p);
     deft_image_qlayer l;
     deft_image_qlayer_at(s.image, s.directory, index, &l);
     if (!s.kept && !deft_has_state(l.kind)) return;

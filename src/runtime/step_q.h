@@ -28,6 +28,7 @@ typedef struct deft_qstep {
     int started;
 } deft_qstep;
 
+deft_qstep deft_qstep_of(const deft_policy *p);
 /* Where segment g's numbers are. */
 const void *deft_qstep_source(const deft_qstep *s, deft_image_segment g);
 /* The output of a layer after the step. */

@@ -1,0 +1,196 @@
+/* c_ends.c - what stands around the layers of emitted C: from observations to integers, from
+ * integers to actions, and the functions that users call. */
+#include "emit/c_write.h"
+
+static void put_i16(FILE *f, const char *name, const int16_t *v, uint32_t n)
+{
+    (void)fprintf(f, "static const int16_t %s[%u] = {", name, (unsigned)n);
+    for (uint32_t i = 0; i < n; i++) (void)fprintf(f, "%s%d", i ? ", " : "", v[i]);
+    (void)fputs("};\n", f);
+}
+
+static const char *or_null(const void *p, const char *name)
+{
+    return p ? name : "NULL";
+}
+
+static void front_end(c_writer *w)
+{
+    const uint32_t n = w->policy.n_obs;
+    deft_image_front e;
+    deft_image_front_at(w->step.image + w->policy.front_end, w->policy.n_act, &e);
+    if (e.offset) c_array_f32(w, "obs_offset", e.offset, n);
+    if (e.scale) c_array_f32(w, "obs_scale", e.scale, n);
+    if (e.prev_scale) c_array_f32(w, "prev_scale", e.prev_scale, w->policy.n_act);
+    if (e.lo) put_i16(w->f, "obs_lo", e.lo, n);
+    if (e.hi) put_i16(w->f, "obs_hi", e.hi, n);
+    (void)fprintf(w->f, "static const deft_image_front front = {%s, %s, %s, %s, %s};\n",
+                  or_null(e.offset, "obs_offset"), or_null(e.scale, "obs_scale"),
+                  or_null(e.prev_scale, "prev_scale"), or_null(e.lo, "obs_lo"),
+                  or_null(e.hi, "obs_hi"));
+}
+
+static bool has_previous(const c_writer *w)
+{
+    deft_image_front e;
+    deft_image_front_at(w->step.image + w->policy.front_end, w->policy.n_act, &e);
+    return e.prev_scale != NULL;
+}
+
+static void back_end_constants(c_writer *w, const deft_image_back *b, bool contract)
+{
+    const uint32_t n = w->policy.n_act;
+    const deft_image_end *const e = &b->contract;
+    c_array_f32(w, "out_scale", b->out_scale, w->policy.n_output);
+    if (!contract) return;
+    if (e->offset) c_array_f32(w, "act_offset", e->offset, n);
+    if (e->scale) c_array_f32(w, "act_scale", e->scale, n);
+    if (e->lo) c_array_f32(w, "act_lo", e->lo, n);
+    if (e->hi) c_array_f32(w, "act_hi", e->hi, n);
+    (void)fprintf(w->f, "static const deft_image_end back = {%s, %s, %s, %s};\n",
+                  or_null(e->offset, "act_offset"), or_null(e->scale, "act_scale"),
+                  or_null(e->lo, "act_lo"), or_null(e->hi, "act_hi"));
+}
+
+/* Outputs of the network, in pieces that lie apart, to actions. */
+static void put_actions(const c_writer *w, const deft_image_back *b, bool discrete)
+{
+    (void)fprintf(w->f,
+                  "\nstatic uint32_t actions(%s_state *s, float *act)\n{\n"
+                  "    uint32_t clipped = 0;\n%s",
+                  w->name, discrete ? "    float most = 0;\n    uint32_t best = 0;\n" : "");
+    uint32_t at = 0;
+    for (uint32_t k = 0; k < w->policy.n_out_segment; k++) {
+        const deft_image_segment g = deft_image_segment_at(w->step.image + w->policy.outputs, k);
+        const unsigned first = (unsigned)at, n = g.length;
+        (void)fprintf(w->f,
+                      "    for (uint32_t i = 0; i < %u; i++) {\n        const int32_t q = ", n);
+        c_place(w, deft_qstep_source(&w->step, g), b->format == DEFT_NUM_U8, w->f);
+        (void)fprintf(
+            w->f, "[i];\n        const float v = single((float)(q - %d) * out_scale[%u + i]);\n",
+            (int)b->zero, first);
+        if (discrete) {
+            (void)fprintf(w->f,
+                          "        if (%u + i == 0 || v > most) {\n            most = v;\n"
+                          "            best = %u + i;\n        }\n    }\n",
+                          first, first);
+        } else {
+            (void)fprintf(w->f,
+                          "        act[%u + i] = to_action(&back, %u + i, v, &clipped);\n    }\n",
+                          first, first);
+        }
+        at += n;
+    }
+    (void)fprintf(w->f, "%s    return clipped;\n}\n",
+                  discrete ? "    act[0] = (float)best;\n" : "");
+}
+
+void c_write_ends(c_writer *w)
+{
+    deft_image_back b;
+    deft_image_back_at(w->step.image + w->policy.back_end, w->policy.n_output, &b);
+    const bool discrete = w->policy.flags & DEFT_POLICY_DISCRETE;
+    (void)fputs("\n/* Between the world's floats and the integers. */\n", w->f);
+    front_end(w);
+    // the previous of discrete actions is the number as it is
+    back_end_constants(w, &b, !discrete || has_previous(w));
+    put_actions(w, &b, discrete);
+}
+
+static void reset(const c_writer *w)
+{
+    (void)fprintf(w->f, "\nvoid %s_reset(%s_state *s)\n{\n    memset(s, 0, sizeof *s);\n", w->name,
+                  w->name);
+    for (uint32_t k = 0; k < w->image.n_layer; k++) {
+        deft_image_qlayer l;
+        deft_image_qlayer_at(w->step.image, w->step.directory, k, &l);
+        const uint32_t n = deft_image_qstate(&l);
+        if (!n || !l.zero) continue;
+        (void)fprintf(w->f, "    memset(at8(s, %u), %d, %u);\n",
+                      (unsigned)(w->policy.state_offset + 16u * l.place), (int)l.zero, (unsigned)n);
+    }
+    (void)fputs("}\n", w->f);
+}
+
+/* New states that were kept apart replace the old ones. */
+static void replace_states(const c_writer *w)
+{
+    for (uint32_t k = 0; k < w->image.n_layer; k++) {
+        deft_image_qlayer l;
+        deft_image_qlayer_at(w->step.image, w->step.directory, k, &l);
+        if (!(l.flags & DEFT_FLAG_DOUBLE)) continue;
+        (void)fprintf(w->f, "    memcpy(at8(s, %u), ",
+                      (unsigned)(w->policy.state_offset + 16u * l.place));
+        c_place(w, deft_qstep_output(&w->step, k, &l), true, w->f);
+        (void)fprintf(w->f, ", %u);\n", 2u * l.n_out);
+    }
+}
+
+static void step(const c_writer *w)
+{
+    const unsigned n_obs = w->policy.n_obs, n_act = w->policy.n_act;
+    const bool previous = has_previous(w);
+    (void)fprintf(
+        w->f,
+        "\nint %s_step(%s_state *s, const float *obs, const float *applied_prev, float *act)\n{\n"
+        "    if (!deft_all_finite(obs, %u)) return 1;\n"
+        "    if (applied_prev && !deft_all_finite(applied_prev, %u)) return 1;\n"
+        "    uint32_t clipped = deft_front_end_q(&front, obs, at16(s, %u), %u);\n",
+        w->name, w->name, n_obs, n_act, (unsigned)w->policy.value_offset, n_obs);
+    if (previous) {
+        (void)fprintf(w->f,
+                      "    if (applied_prev) clipped += deft_previous_q(&front, &back, "
+                      "applied_prev, at16(s, 0), %u);\n",
+                      n_act);
+    }
+    for (uint32_t k = 0; k < w->image.n_layer; k++) {
+        (void)fprintf(w->f, "    layer_%u(s);\n", (unsigned)k);
+    }
+    (void)fputs("    clipped += actions(s, act);\n", w->f);
+    if (previous) {
+        (void)fprintf(w->f, "    clipped += deft_previous_q(&front, &back, act, at16(s, 0), %u);\n",
+                      n_act);
+    }
+    replace_states(w);
+    (void)fputs("    s->started = 1;\n"
+                "    s->saturated = clipped > UINT32_MAX - s->saturated ? UINT32_MAX : "
+                "s->saturated + clipped;\n"
+                "    return 0;\n}\n",
+                w->f);
+}
+
+static void selftest(c_writer *w)
+{
+    const char *const name = w->name;
+    if (!w->policy.selftest) {
+        (void)fprintf(w->f,
+                      "\nint %s_selftest(%s_state *s)\n{\n    %s_reset(s);\n"
+                      "    return 0; /* the image has no test */\n}\n",
+                      name, name, name);
+        return;
+    }
+    const uint8_t *const payload = w->step.image + w->policy.selftest;
+    const uint32_t steps = deft_image_u16(payload), n_obs = w->policy.n_obs,
+                   n_act = w->policy.n_act;
+    const float *const obs = (const float *)(const void *)(payload + 4);
+    (void)fputc('\n', w->f);
+    c_array_f32(w, "test_obs", obs, (size_t)steps * n_obs);
+    c_array_f32(w, "test_act", obs + (size_t)steps * n_obs, (size_t)steps * n_act);
+    (void)fprintf(
+        w->f,
+        "\nint %s_selftest(%s_state *s)\n{\n    int bad = 0;\n    float act[%u];\n"
+        "    %s_reset(s);\n"
+        "    for (uint32_t t = 0; t < %u && !bad; t++) {\n"
+        "        bad = %s_step(s, test_obs + t * %u, NULL, act);\n"
+        "        if (!bad) bad = memcmp(act, test_act + t * %u, sizeof act) != 0;\n    }\n"
+        "    %s_reset(s);\n    return bad;\n}\n",
+        name, name, (unsigned)n_act, name, (unsigned)steps, name, (unsigned)n_obs, (unsigned)n_act,
+        name);
+}
+
+void c_write_api(c_writer *w)
+{
+    reset(w);
+    step(w);
+    selftest(w);
+}

@@ -1,0 +1,127 @@
+#!/bin/sh
+# Emitted C gives the bits of the runtime: every kind of layer; each compiler, language and level of
+# optimization that is here; 32 bits; AArch64. Over 500 recurrent steps.
+. "$2/tests/cli/harness.sh"
+strict="-ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror"
+steps=500
+
+# observations N FILE - steps rows of N numbers, and the same with a header as FILE.csv
+observations() {
+    awk -v n="$1" -v steps=$steps 'BEGIN {
+        srand(7)
+        for (t = 0; t < steps; t++)
+            for (i = 0; i < n; i++) printf "%.5f%s", 3 * (rand() + rand() + rand() - 1.5), i + 1 < n ? "," : "\n"
+    }' >"$2"
+    awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "obs%d%s", i, i + 1 < n ? "," : "\n" } { print }' \
+        "$2" >"$2.csv"
+}
+
+# emit IMAGE - the C in $dir/c, observations in $dir/obs, the runtime's actions in $dir/want
+emit() {
+    rm -rf "$dir/c"
+    expect 0 compile "$1" -o "$dir/c"
+    observations "$(sed -n 's/#define POLICY_OBSERVATIONS //p' "$dir/c/policy.h")" "$dir/obs"
+    expect 0 run "$1" --obs "$dir/obs.csv" -o "$dir/want.csv"
+    tail -n +2 "$dir/want.csv" | cut -d, -f1-"$(sed -n 's/#define POLICY_ACTIONS //p' "$dir/c/policy.h")" >"$dir/want"
+    [ "$(wc -l <"$dir/want")" = $steps ] || fail "$1: fewer than $steps steps"
+}
+
+# agrees WHAT RUNNER CC FLAG... - builds, runs, compares
+agrees() {
+    what=$1 runner=$2
+    shift 2
+    # shellcheck disable=SC2086
+    "$@" $strict -x ${lang:-c} "$dir/c/policy.c" "$dir/c/main.c" -o "$dir/prog" 2>"$dir/err" || fail "$what: $*"
+    # shellcheck disable=SC2086
+    $runner "$dir/prog" <"$dir/obs" >"$dir/got" 2>"$dir/err" || fail "$what: $* does not run"
+    cmp -s "$dir/got" "$dir/want" || fail "$what: $*: other actions"
+}
+have() { command -v "$1" >/dev/null; }
+
+# every kind of layer that the fixtures have
+n=0
+for onnx in "$policies"/*.onnx; do
+    name=$(basename "$onnx" .onnx)
+    scheme=int8
+    [ $((n % 4)) != 1 ] || scheme=w4a8
+    [ $((n % 4)) != 2 ] || scheme=int16
+    # some fixtures are integers already, or have no recording that fits
+    "$deft" quantize "$onnx" --calib "$policies/$name.csv" --scheme $scheme -o "$dir/p.deft" \
+        >"$dir/out" 2>"$dir/err" </dev/null || continue
+    emit "$dir/p.deft"
+    agrees "$name, $scheme" "" cc -std=c99 -O1
+    n=$((n + 1))
+done
+[ $n -ge 50 ] || fail "only $n fixtures became C"
+echo "$n fixtures agree over $steps steps"
+
+# compilers: a policy of GRU layers and one of int4
+everywhere() {
+    for cc in gcc clang; do
+        have $cc || continue
+        for o in -O0 -O1 -O2 -O3 -Os; do agrees "$1" "" $cc -std=c99 $o; done
+        agrees "$1" "" $cc -std=c17 -O2
+    done
+    for cxx in g++ clang++; do
+        have $cxx || continue
+        lang=c++ agrees "$1" "" $cxx -std=c++17 -O2
+    done
+    if echo 'int main(void){return 0;}' | gcc -m32 -x c - -o "$dir/m32" 2>/dev/null; then
+        for o in -O0 -O2 -O3; do agrees "$1" "" gcc -std=c99 -m32 $o; done
+        agrees "$1" "" gcc -std=c99 -m32 -mfpmath=387 -O2
+    else
+        echo "no -m32: left out"
+    fi
+    if have aarch64-linux-gnu-gcc && have qemu-aarch64; then
+        for cpu in cortex-a72 max; do
+            agrees "$1" "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu $cpu" aarch64-linux-gnu-gcc -std=c99 -O2
+        done
+    else
+        echo "no aarch64: left out"
+    fi
+}
+for scheme in int8 w4a8; do
+    expect 0 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 2 --scheme $scheme -o "$dir/p.deft"
+    emit "$dir/p.deft"
+    everywhere "ra-td3 pendulum, $scheme"
+done
+ref=${DEFT_REFERENCE_DIR-}
+if [ -d "$ref/models/onnx" ]; then
+    for onnx in "$ref"/models/onnx/a*.onnx; do
+        for scheme in int8 w4a8; do
+            case $onnx in */aug_*) rewire="--rewire cascade" ;; *) rewire= ;; esac
+            # shellcheck disable=SC2086
+            expect 0 quantize "$onnx" $rewire -n 1 --scheme $scheme -o "$dir/p.deft"
+            emit "$dir/p.deft"
+            agrees "$(basename "$onnx"), $scheme" "" cc -std=c99 -O2
+        done
+    done
+fi
+
+# two policies in one program
+expect 0 compile "$dir/p.deft" -o "$dir/two" --name walk
+expect 0 compile "$dir/p.deft" -o "$dir/two" --name stand
+cat >"$dir/two/main.c" <<'C'
+#include "stand.h"
+#include "walk.h"
+static walk_state a;
+static stand_state b;
+int main(void) { return walk_selftest(&a) || stand_selftest(&b); }
+C
+# shellcheck disable=SC2086
+cc -std=c99 $strict "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "two policies"
+"$dir/prog" || fail "two policies in one program"
+# a self-test that can fail
+sed 's/test_act\[\([0-9]*\)\] = {/&\n    0.123f + /' "$dir/two/walk.c" >"$dir/two/w" && mv "$dir/two/w" "$dir/two/walk.c"
+cc -std=c99 "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "damaged"
+! "$dir/prog" || fail "the self-test passes with other actions"
+
+# misuse
+expect 2 compile "$dir/p.deft"
+expect 2 compile "$dir/p.deft" -o "$dir/c" --name 'int'
+expect 2 compile "$dir/p.deft" -o "$dir/c" --name '../x'
+expect 1 compile "$src/models/pendulum/td3.onnx" -o "$dir/none"
+says 'deft quantize'
+[ ! -e "$dir/none" ] || fail "a failed compile left a folder"
+: >"$dir/file"
+expect 1 compile "$dir/p.deft" -o "$dir/file"
