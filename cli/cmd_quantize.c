@@ -17,8 +17,11 @@ typedef struct args {
 
 #define AT(field) offsetof(args, field)
 static const cli_opt opts[] = {
-    {"out", "FILE", "image to write (default: policy.deft)", CLI_PATH, 'o', AT(out), 0, 0},
-    {"scheme", "NAME", "int8 (default), w8a16, w4a8, w4a16, int16; for comparison pow2 (ESP-DL's)",
+    {"out", "FILE", "what to write (default: policy.deft; dynamic: policy.onnx)", CLI_PATH, 'o',
+     AT(out), 0, 0},
+    {"scheme", "NAME",
+     "int8 (default), w8a16, w4a8, w4a16, int16; for comparison pow2 (ESP-DL's) and dynamic (ONNX "
+     "Runtime's, to ONNX)",
      CLI_TEXT, 0, AT(quant.scheme), 0, 0},
     {"weight-bits", "N", "2 to 16 (default: the scheme's)", CLI_INT, 0, AT(quant.weight_bits), 2,
      16},
@@ -152,15 +155,56 @@ static int quantize(const args *a, const deft_loaded *l, const deft_calibration 
     return CLI_OK;
 }
 
+static bool is_dynamic(const args *a)
+{
+    return a->quant.scheme && strcmp(a->quant.scheme, "dynamic") == 0;
+}
+
+/* A graph of float and integer operators, which only the evaluator runs. */
+static int quantize_dynamic(const args *a, const deft_loaded *l)
+{
+    deft_error err = {DEFT_OK, ""};
+    deft_bytes plain, bytes;
+    deft_graph *graph = NULL, *dynamic = NULL;
+    deft_status s = deft_onnx_write(l->model, l->arena, &plain, &err);
+    if (s == DEFT_OK) s = deft_onnx_read(plain, NULL, l->arena, &graph, &err);
+    if (s == DEFT_OK) s = deft_quant_dynamic(graph, !a->quant.per_tensor, l->arena, &dynamic, &err);
+    if (s == DEFT_OK) s = deft_onnx_write_graph(dynamic, l->arena, &bytes, &err);
+    if (s == DEFT_OK) s = cli_write_file(a->out, bytes.data, bytes.size, &err);
+    if (s != DEFT_OK) return cli_fail(&cmd_quantize, &err);
+    if (a->json) {
+        return cli_json_print(&cmd_quantize,
+                              json_pack("{s:s, s:o, s:I}", "scheme", "dynamic", "out",
+                                        cli_json_string(a->out), "bytes", (json_int_t)bytes.size));
+    }
+    (void)printf("%s: %zu bytes, dynamic\n", cli_escaped(a->out, l->arena), bytes.size);
+    return CLI_OK;
+}
+
+static int quantize_static(const args *a, const deft_loaded *l, deft_env *env)
+{
+    deft_calibration *c = NULL;
+    deft_error err = {DEFT_OK, ""};
+    if (deft_calibration_create(l->model, 0, &c, &err) != DEFT_OK) {
+        return cli_fail(&cmd_quantize, &err);
+    }
+    int status = calibrate(a, l, env, c);
+    if (status == CLI_OK) status = quantize(a, l, c);
+    deft_calibration_destroy(c);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
-    args a = {.out = "policy.deft"};
+    args a = {.out = NULL};
     const int at = cli_parse(&cmd_quantize, argc, argv, &a);
+    if (!a.out) a.out = is_dynamic(&a) ? "policy.onnx" : "policy.deft";
     if (a.calibrator) (void)deft_calibrator_parse(a.calibrator, &a.quant.calibrator);
     deft_arena *const arena = deft_arena_create(0);
     deft_env *env = NULL;
     const char *scene = NULL;
     if (!arena) return cli_fail_text(&cmd_quantize, "out of memory");
+    // dynamic takes no calibration, but the environment says which inputs are the previous action
     int status = a.calib ? CLI_OK : cli_env_open(&cmd_quantize, &a.place, arena, &env, &scene);
     if (status == CLI_OK && env) {
         a.load.env = deft_env_get_spec(env)->name;
@@ -169,18 +213,12 @@ static int run(int argc, char **argv)
     deft_loaded l;
     if (status == CLI_OK) {
         status = cli_load(&cmd_quantize, argv[at], &a.load, &l);
-        deft_calibration *c = NULL;
-        deft_error err = {DEFT_OK, ""};
         if (status == CLI_OK && (!l.model || l.integer)) {
             status = cli_fail_text(&cmd_quantize, "%s: %s", cli_escaped(argv[at], arena),
                                    l.integer ? "is an integer policy already" : l.reason);
         }
-        if (status == CLI_OK && deft_calibration_create(l.model, 0, &c, &err) != DEFT_OK) {
-            status = cli_fail(&cmd_quantize, &err);
-        }
-        if (status == CLI_OK) status = calibrate(&a, &l, env, c);
-        if (status == CLI_OK) status = quantize(&a, &l, c);
-        deft_calibration_destroy(c);
+        if (status == CLI_OK)
+            status = is_dynamic(&a) ? quantize_dynamic(&a, &l) : quantize_static(&a, &l, env);
         deft_loaded_free(&l);
     }
     deft_env_destroy(env);

@@ -35,6 +35,10 @@ deft_status deft_onnx_read_tensor(deft_bytes bytes, deft_arena *a, deft_tensor *
  * metadata_props ("deft.contract", JSON). Bytes live in the arena. */
 deft_status deft_onnx_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err);
 
+/* A graph of opset 17 whose attributes are numbers, as a pass made it. Bytes live in the arena. */
+deft_status deft_onnx_write_graph(const deft_graph *g, deft_arena *a, deft_bytes *out,
+                                  deft_error *err);
+
 /* Fills m->contract from the metadata of the graph that m was understood from: our own
  * "deft.contract", then exactly as it was written (DEFT_E_MISMATCH if it does not fit), or what the
  * exporters of legged-robot stacks write (joint names, action scale, default pose, observation

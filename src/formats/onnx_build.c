@@ -129,6 +129,16 @@ void onnx_add_float(onnx_builder *b, const char *attr, float v)
     at->f = v;
 }
 
+void onnx_add_ints(onnx_builder *b, const char *attr, size_t n, const int64_t *v)
+{
+    Onnx__AttributeProto *at = add_attr(b, attr);
+    if (!at) return;
+    at->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+    at->ints = deft_arena_copy(b->a, v, n * sizeof *v);
+    at->n_ints = at->ints ? n : 0;
+    if (!at->ints) b->failed = true;
+}
+
 /* raw_data is little-endian wherever this runs. */
 static void store(uint8_t *to, uint64_t v, size_t size)
 {
@@ -194,6 +204,19 @@ const char *onnx_add_int64(onnx_builder *b, const char *name, size_t n, const in
     t->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     for (size_t i = 0; i < n; i++) store(t->raw_data.data + i * sizeof *v, (uint64_t)v[i], 8);
     return name;
+}
+
+void onnx_add_tensor(onnx_builder *b, const char *name, int32_t type, const deft_tensor *t)
+{
+    const size_t size = deft_dtype_size(t->dtype);
+    Onnx__TensorProto *p = add_tensor(b, name, t->rank, t->dim, size);
+    if (!p) return;
+    p->data_type = type;
+    for (size_t i = 0; i < (size_t)t->count; i++) {
+        uint64_t v = 0;
+        memcpy(&v, (const uint8_t *)t->data + i * size, size); // hosts are little-endian
+        store(p->raw_data.data + i * size, v, size);
+    }
 }
 
 /* One allocation for the four levels of a ValueInfoProto of up to three dimensions. */

@@ -3,6 +3,7 @@
 #define DEFT_FORMATS_ONNX_BUILD_H
 
 #include "deft/base.h"
+#include "deft/graph.h"
 
 #include <onnx/onnx.pb-c.h>
 
@@ -35,6 +36,7 @@ const char *onnx_add_node(onnx_builder *b, const char *op, const char *out, cons
 void onnx_add_output(onnx_builder *b, const char *out);
 void onnx_add_int(onnx_builder *b, const char *attr, int64_t v);
 void onnx_add_float(onnx_builder *b, const char *attr, float v);
+void onnx_add_ints(onnx_builder *b, const char *attr, size_t n, const int64_t *v);
 /* Lists of operands for onnx_add_node. */
 #define ONNX_IN(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -43,6 +45,8 @@ const char *onnx_add_matrix(onnx_builder *b, const char *name, int32_t rows, int
                             const float *v);
 const char *onnx_add_vector(onnx_builder *b, const char *name, int32_t n, const float *v);
 const char *onnx_add_scalar(onnx_builder *b, const char *name, float v);
+/* type: ONNX's number of t's. */
+void onnx_add_tensor(onnx_builder *b, const char *name, int32_t type, const deft_tensor *t);
 const char *onnx_add_int64(onnx_builder *b, const char *name, size_t n, const int64_t *v);
 
 /* A graph input or output of shape dim[rank]. type: ONNX's number. */
