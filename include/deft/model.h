@@ -209,6 +209,13 @@ int32_t deft_model_lint(const deft_model *m, const deft_graph *g, deft_arena *a,
  * it, does what one expects. DEFT_E_MISMATCH if the shapes differ, DEFT_E_ARG for an unknown name
  * (the text lists what there is). */
 deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error *err);
+/* Does the contract say what the known one of its name says: names, units, and first its notes?
+ * Then images hold its name alone. What a name stands for never changes. */
+bool deft_contract_is_known(const deft_contract *c);
+int32_t deft_contract_known_notes(const char *name); // 0 for unknown ones
+/* Gives the contract the names, units and, before its own, notes of a known one. DEFT_E_VERSION for
+ * a name that is not known, or numbers that do not fit. */
+deft_status deft_contract_name(deft_contract *c, const char *name, deft_arena *a, deft_error *err);
 /* The first (or last) n_act inputs are the previous action: turns them from OBS into PREV. What
  * the contract's normaliser did to them becomes an AFFINE layer. DEFT_E_MISMATCH if there are no
  * more than n_act observations, or the policy already reads the previous action. */

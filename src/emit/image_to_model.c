@@ -125,7 +125,12 @@ static deft_status read_names(const reader *r, const uint8_t *p, uint32_t n)
 {
     deft_contract *c = &r->m->contract;
     const char **s = NULL;
-    const deft_status st = read_strings(r, p, n, 1 + 2 * (c->n_obs + c->n_act), &s);
+    const bool one = n > 0 && memchr(p, 0, n) == p + n - 1;
+    const deft_status st = read_strings(r, p, n, one ? 1 : 1 + 2 * (c->n_obs + c->n_act), &s);
+    if (one && st == DEFT_OK) { // its own notes come later
+        if (deft_contract_name(c, s[0], r->a, r->err) == DEFT_OK) return DEFT_OK;
+        return deft_error_prefix(r->err, "%s", r->where);
+    }
     if (st != DEFT_OK || !s) return st;
     c->name = *s++;
     c->obs_name = or_null(s, c->n_obs);
@@ -145,11 +150,14 @@ static deft_status read_notes(const reader *r, const uint8_t *p, uint32_t n)
     for (uint32_t i = 0; i < n; i++) count += p[i] == 0;
     const deft_status st = read_strings(r, p, n, count + count % 2, &s);
     if (st != DEFT_OK || !s) return st;
-    deft_meta *note = DEFT_NEW_ARRAY(r->a, deft_meta, count / 2);
+    deft_meta *note = DEFT_NEW_ARRAY(r->a, deft_meta, r->m->contract.n_note + count / 2);
     if (!note) return no_memory(r);
-    for (int32_t k = 0; k < count / 2; k++, s += 2) note[k] = (deft_meta){s[0], s[1]};
-    r->m->contract.n_note = count / 2;
-    r->m->contract.note = note;
+    // behind those of a known contract
+    deft_contract *const c = &r->m->contract;
+    for (int32_t k = 0; k < c->n_note; k++) note[k] = c->note[k];
+    for (int32_t k = 0; k < count / 2; k++, s += 2) note[c->n_note + k] = (deft_meta){s[0], s[1]};
+    c->n_note += count / 2;
+    c->note = note;
     return DEFT_OK;
 }
 

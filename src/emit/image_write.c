@@ -172,6 +172,10 @@ static void put_names(image_writer *w, const deft_contract *c)
 {
     const size_t start = image_begin_record(w, DEFT_RECORD_NAMES);
     image_put_string(w, c->name);
+    if (deft_contract_is_known(c)) { // its name says the rest
+        image_end_record(w, start);
+        return;
+    }
     for (int32_t i = 0; i < c->n_obs; i++) image_put_string(w, c->obs_name ? c->obs_name[i] : "");
     for (int32_t i = 0; i < c->n_obs; i++) image_put_string(w, c->obs_unit ? c->obs_unit[i] : "");
     for (int32_t i = 0; i < c->n_act; i++) image_put_string(w, c->act_name ? c->act_name[i] : "");
@@ -198,9 +202,11 @@ void image_put_descriptive(image_writer *w, const image_description *d)
     image_put_string(w, tool_version);
     image_end_record(w, start);
 
-    if (m->contract.n_note || d->n_note) {
+    const bool known = d->names && deft_contract_is_known(&m->contract);
+    const int32_t first = known ? deft_contract_known_notes(m->contract.name) : 0;
+    if (m->contract.n_note + d->n_note > first) {
         start = image_begin_record(w, DEFT_RECORD_NOTES);
-        for (int32_t k = 0; k < m->contract.n_note + d->n_note; k++) {
+        for (int32_t k = first; k < m->contract.n_note + d->n_note; k++) {
             const deft_meta *const n =
                 k < m->contract.n_note ? &m->contract.note[k] : &d->note[k - m->contract.n_note];
             image_put_string(w, n->key);

@@ -356,3 +356,63 @@ deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error 
     m->changed = true;
     return deft_model_check(m, err);
 }
+
+/* Whether entry i of a list, NULL where all are empty, is this text. */
+static bool says(const char *const *list, int32_t i, const char *text)
+{
+    return strcmp(list && list[i] ? list[i] : "", text) == 0;
+}
+
+bool deft_contract_is_known(const deft_contract *c)
+{
+    const known_contract *const k = c->name && c->name[0] ? find(c->name) : NULL;
+    if (!k || c->n_obs != k->n_obs || c->n_act != k->n_act || c->n_note < k->n_note) return false;
+    bool same = true;
+    for (int32_t i = 0; i < k->n_obs; i++) {
+        const char *const unit = k->divided ? k->obs[i].unit_div : k->obs[i].unit;
+        same &= says(c->obs_name, i, k->obs[i].name) && says(c->obs_unit, i, unit);
+    }
+    for (int32_t i = 0; i < k->n_act; i++)
+        same &= says(c->act_name, i, k->act[i].name) && says(c->act_unit, i, k->act[i].unit);
+    for (int32_t i = 0; i < k->n_note; i++)
+        same &= strcmp(c->note[i].key, k->note[i].key) == 0 &&
+                strcmp(c->note[i].value, k->note[i].value) == 0;
+    return same;
+}
+
+int32_t deft_contract_known_notes(const char *name)
+{
+    const known_contract *const k = find(name);
+    return k ? k->n_note : 0;
+}
+
+deft_status deft_contract_name(deft_contract *c, const char *name, deft_arena *a, deft_error *err)
+{
+    const known_contract *const k = find(name);
+    char text[80];
+    if (!k || c->n_obs != k->n_obs || c->n_act != k->n_act) {
+        return deft_fail(err, DEFT_E_VERSION, "contract '%s' is not known here",
+                         deft_escape(text, sizeof text, name, 64));
+    }
+    const char **const list = DEFT_NEW_ARRAY(a, const char *, 2 * (k->n_obs + k->n_act));
+    deft_meta *const note = DEFT_NEW_ARRAY(a, deft_meta, k->n_note + c->n_note);
+    if (!list || !note) return no_memory(err);
+    c->name = k->name;
+    c->obs_name = list;
+    c->obs_unit = list + k->n_obs;
+    c->act_name = c->obs_unit + k->n_obs;
+    c->act_unit = c->act_name + k->n_act;
+    for (int32_t i = 0; i < k->n_obs; i++) {
+        c->obs_name[i] = k->obs[i].name;
+        c->obs_unit[i] = k->divided ? k->obs[i].unit_div : k->obs[i].unit;
+    }
+    for (int32_t i = 0; i < k->n_act; i++) {
+        c->act_name[i] = k->act[i].name;
+        c->act_unit[i] = k->act[i].unit;
+    }
+    for (int32_t i = 0; i < k->n_note; i++) note[i] = k->note[i];
+    for (int32_t i = 0; i < c->n_note; i++) note[k->n_note + i] = c->note[i];
+    c->note = note;
+    c->n_note += k->n_note;
+    return DEFT_OK;
+}
