@@ -47,7 +47,7 @@ static int compile(const args *a, const deft_loaded *l)
             "%s: this policy computes with floats; 'deft quantize' makes integers of it",
             cli_escaped(l->path, l->arena));
     }
-    if (deft_c_write(l->image, l->model, a->name, l->arena, &files, &err) != DEFT_OK) {
+    if (deft_c_write(l->stored, l->qmodel->model, a->name, l->arena, &files, &err) != DEFT_OK) {
         (void)deft_error_prefix(&err, "%s", cli_escaped(l->path, l->arena));
         return cli_fail(&cmd_compile, &err);
     }

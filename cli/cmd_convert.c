@@ -7,7 +7,7 @@
 
 typedef struct args {
     deft_load_options load;
-    const char *out, *format;
+    const char *out, *format, *layout;
 } args;
 
 static const cli_opt opts[] = {
@@ -15,6 +15,9 @@ static const cli_opt opts[] = {
      offsetof(args, out), 0, 0},
     {"format", "onnx|deft", "the format, whatever the ending says", CLI_CHOICE, 0,
      offsetof(args, format), 0, 0},
+    {"layout", "rows|panels",
+     "of an integer image's matrices: rows for small devices, panels for hosts (default: as it is)",
+     CLI_CHOICE, 0, offsetof(args, layout), 0, 0},
     {.kind = CLI_END},
 };
 static const cli_group groups[] = {
@@ -35,17 +38,27 @@ static const char *format_of(const args *a)
     return ends_with(a->out, ".onnx") ? "onnx" : ends_with(a->out, ".deft") ? "deft" : NULL;
 }
 
+/* The image to write. */
+static deft_status image_of(const args *a, const deft_loaded *l, deft_bytes *out, deft_error *err)
+{
+    *out = l->qmodel ? l->stored : l->image;
+    if (!l->qmodel || !a->layout) return DEFT_OK;
+    deft_image_options opt = l->written;
+    opt.layout = strcmp(a->layout, "rows") == 0 ? DEFT_IMAGE_ROWS : DEFT_IMAGE_PANELS;
+    return deft_image_write_q(l->qmodel, &opt, l->arena, out, err);
+}
+
 static int convert(const args *a, const deft_loaded *l, const char *format)
 {
     deft_error err = {DEFT_OK, ""};
-    deft_bytes bytes = l->image;
+    deft_bytes bytes;
     const bool onnx = strcmp(format, "onnx") == 0;
+    if (image_of(a, l, &bytes, &err) != DEFT_OK) return cli_fail(&cmd_convert, &err);
+    if (a->layout && (onnx || !l->qmodel)) {
+        return cli_misuse(&cmd_convert, "--layout is for images of integers");
+    }
     if (!(onnx ? l->model != NULL : l->image.size > 0)) {
         return cli_fail_text(&cmd_convert, "%s: %s", cli_escaped(l->path, l->arena), l->reason);
-    }
-    if (onnx && l->integer) {
-        cli_note(&cmd_convert,
-                 "the graph has the weights of the integers, its arithmetic is float");
     }
     if (onnx && deft_onnx_write(l->model, l->arena, &bytes, &err) != DEFT_OK) {
         return cli_fail(&cmd_convert, &err);

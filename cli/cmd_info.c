@@ -1,6 +1,6 @@
 /* deft info - what a policy is, and what a careful reviewer would say about it. */
 #include "arguments.h"
-#include "output.h"
+#include "info.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,8 +37,7 @@ static const char *format_name(deft_format f)
     }
 }
 
-/* "OBS[0:17] + h0[64]": where the inputs of a layer come from. */
-static const char *sources(const deft_model *m, const deft_segment *s, int32_t n, deft_arena *a)
+const char *info_sources(const int32_t *width, const deft_segment *s, int32_t n, deft_arena *a)
 {
     char line[256] = "";
     for (int32_t k = 0; k < n; k++) {
@@ -59,7 +58,7 @@ static const char *sources(const deft_model *m, const deft_segment *s, int32_t n
             break;
         case DEFT_SRC_LAYER:
         default:
-            if (s[k].length == m->layer[s[k].index].n_out) {
+            if (s[k].length == width[s[k].index]) {
                 (void)snprintf(to, room, "%s%d", plus, (int)s[k].index);
             } else {
                 (void)snprintf(to, room, "%s%d[%d:%d]", plus, (int)s[k].index, from, end);
@@ -68,6 +67,14 @@ static const char *sources(const deft_model *m, const deft_segment *s, int32_t n
     }
     const char *const copy = deft_arena_strndup(a, line, sizeof line);
     return copy ? copy : "";
+}
+
+static const char *sources(const deft_model *m, const deft_segment *s, int32_t n, deft_arena *a)
+{
+    int32_t *const width = DEFT_NEW_ARRAY(a, int32_t, m->n_layer);
+    if (!width) return "";
+    for (int32_t k = 0; k < m->n_layer; k++) width[k] = m->layer[k].n_out;
+    return info_sources(width, s, n, a);
 }
 
 static void print_layers(const deft_model *m, deft_arena *a)
@@ -99,10 +106,9 @@ static const char *text_of(deft_arena *a, const char **x, int32_t k)
     return x && x[k] ? cli_escaped(x[k], a) : "";
 }
 
-static void print_contract(const deft_model *m, deft_arena *a)
+static void print_contract(const deft_contract *c, deft_arena *a)
 {
     static const char *const head[] = {"number", "name", "unit", "offset", "scale", "low", "high"};
-    const deft_contract *const c = &m->contract;
     cli_table t;
     cli_table_init(&t, a, 7, head);
     for (int32_t k = 0; k < c->n_obs; k++) {
@@ -191,14 +197,15 @@ static void print_text(const deft_loaded *l, const args *opt, const deft_warning
         deft_model_stats st;
         deft_model_count(l->model, &st);
         print_model(l, &st);
-        if (opt->contract) print_contract(l->model, a);
+        if (opt->contract) print_contract(&l->model->contract, a);
         if (l->model->n_assumption) (void)printf("\nassumed:\n");
         for (int32_t k = 0; k < l->model->n_assumption; k++)
             (void)printf("  %s\n", cli_escaped(l->model->assumption[k], a));
+    } else if (l->qmodel) {
+        info_print_integers(l);
+        if (opt->contract) print_contract(&l->qmodel->model->contract, a);
     } else {
-        if (l->image.size) (void)printf("image         %zu bytes, %s\n", l->image.size, l->numbers);
-        (void)printf("not understood, %s: %s\n",
-                     l->image.size ? "run as it is" : "run by the reference evaluator only",
+        (void)printf("not understood, run by the reference evaluator only: %s\n",
                      cli_escaped(l->reason, a));
     }
     if (n_w) (void)printf("\nwarnings:\n");
@@ -283,10 +290,11 @@ static void json_unknown(json_t *j, const deft_loaded *l)
 
 static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
 {
-    json_t *const j = json_pack("{s:o, s:s, s:s, s:I, s:o, s:b}", "file", cli_json_string(l->path),
-                                "format", format_name(l->format), "numbers", l->numbers,
-                                "file_bytes", (json_int_t)l->file_size, "verified",
-                                cli_json_real((double)l->verified), "understood", l->model != NULL);
+    json_t *const j =
+        json_pack("{s:o, s:s, s:s, s:I, s:o, s:b}", "file", cli_json_string(l->path), "format",
+                  format_name(l->format), "numbers", l->numbers, "file_bytes",
+                  (json_int_t)l->file_size, "verified", cli_json_real((double)l->verified),
+                  "understood", l->model != NULL || l->qmodel != NULL);
     json_t *const warnings = json_array();
     for (int32_t k = 0; k < n_w; k++) {
         (void)json_array_append_new(warnings,
@@ -295,6 +303,8 @@ static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
     }
     if (l->model) {
         json_model(j, l);
+    } else if (l->qmodel) {
+        info_json_integers(j, l);
     } else {
         json_unknown(j, l);
     }

@@ -33,8 +33,13 @@ typedef struct deft_loaded {
     deft_format format;
     size_t file_size;    // bytes of the file at path
     deft_graph *graph;   // NULL for checkpoints and images
-    deft_model *model;   // NULL for graphs of integer operators, which only the evaluator runs
-    deft_bytes image;    // empty for such graphs; begins on a cache line
+    deft_model *model;   // NULL for graphs of integer operators, which only the evaluator runs, and
+                         // for integer images
+    deft_qmodel *qmodel; // of an integer image; NULL for all else
+    deft_image_options written; // how the integer image was
+    deft_bytes image; // what runs: empty for such graphs; begins on a cache line. Integer images
+                      // for small devices are laid out anew for this machine's kernels
+    deft_bytes stored;   // an integer image as it is in the file
     const char *reason;  // why there is no model, "" where there is one
     const char *numbers; // of the image's matrices: "float32", "int8", "int4, int8", ...; or ""
     bool integer;        // the image computes with integers

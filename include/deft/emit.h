@@ -33,9 +33,16 @@ typedef struct deft_image_options {
 deft_status deft_image_write_q(const deft_qmodel *q, const deft_image_options *opt, deft_arena *a,
                                deft_bytes *out, deft_error *err);
 
-/* The canonical policy of an image; weights of integer images come back dequantized. */
+/* The canonical policy of a float32 image; DEFT_E_UNSUPPORTED for one of integers. */
 deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a, deft_model **out,
                             deft_error *err);
+
+/* The policy of an integer image, exactly: deft_image_write_q makes the same bytes of it, or those
+ * of another layout, with the options that come back in opt (NULL: not wanted). Its model has
+ * contract, names and provenance and no layers; ranges of the contract's observations stay in
+ * obs_lo, obs_hi. DEFT_E_UNSUPPORTED for a float32 image. */
+deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *a,
+                              deft_qmodel **out, deft_image_options *opt, deft_error *err);
 
 /* The policy of an integer image as C99 that needs string.h and nothing else: NAME.h, NAME.c and an
  * example main.c. Also compiles as C++17. The same bits as the runtime. */

@@ -169,22 +169,44 @@ static deft_status describe_image(deft_loaded *l, deft_error *err)
     return l->numbers ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory");
 }
 
-static deft_status load_image(deft_bytes bytes, deft_loaded *l, deft_error *err)
+static deft_status take_image(deft_loaded *l, deft_bytes bytes, deft_error *err)
 {
     uint8_t *p = deft_arena_alloc(l->arena, bytes.size + CACHE_LINE);
     if (!p) return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
     p += -(uintptr_t)p % CACHE_LINE;
     memcpy(p, bytes.data, bytes.size);
     l->image = (deft_bytes){p, bytes.size};
-    deft_status s = describe_image(l, err);
+    return DEFT_OK;
+}
+
+/* The policy of an integer image; matrices in rows become panels, which is what the vector kernels
+ * of hosts serve. */
+static deft_status load_integers(deft_loaded *l, deft_error *err)
+{
+    deft_status s = deft_image_read_q(l->image, l->path, l->arena, &l->qmodel, &l->written, err);
     if (s != DEFT_OK) return s;
+    l->reason = "it computes with integers";
+    l->stored = l->image;
+    l->assumed = l->qmodel->model->n_assumption;
+    if (l->written.layout != DEFT_IMAGE_ROWS) return DEFT_OK;
+    deft_image_options opt = l->written;
+    opt.layout = DEFT_IMAGE_AUTO;
+    deft_bytes panels;
+    s = deft_image_write_q(l->qmodel, &opt, l->arena, &panels, err);
+    return s == DEFT_OK ? take_image(l, panels, err) : s;
+}
+
+static deft_status load_image(deft_bytes bytes, deft_loaded *l, deft_error *err)
+{
+    deft_status s = take_image(l, bytes, err);
+    if (s == DEFT_OK) s = describe_image(l, err);
+    if (s != DEFT_OK) return s;
+    s = selftest(l, err);
+    if (s != DEFT_OK) return s;
+    if (l->integer) return load_integers(l, err);
     s = deft_image_read(l->image, l->path, l->arena, &l->model, err);
-    if (s == DEFT_E_UNSUPPORTED && l->integer) { // it runs all the same
-        s = give_reason(l, "it computes with integers", err);
-    }
-    if (s != DEFT_OK) return s;
-    if (l->model) l->assumed = l->model->n_assumption;
-    return selftest(l, err);
+    if (s == DEFT_OK) l->assumed = l->model->n_assumption;
+    return s;
 }
 
 /* Is the previous action an input already? */
@@ -270,12 +292,8 @@ static deft_status make_image(deft_loaded *l, deft_error *err)
     }
     deft_status s = deft_image_write(l->model, l->arena, &image, err);
     if (s != DEFT_OK) return s;
-    uint8_t *p = deft_arena_alloc(l->arena, image.size + CACHE_LINE);
-    if (!p) return deft_fail(err, DEFT_E_SPACE, "no memory for the image");
-    p += -(uintptr_t)p % CACHE_LINE;
-    memcpy(p, image.data, image.size);
-    l->image = (deft_bytes){p, image.size};
-    return describe_image(l, err);
+    s = take_image(l, image, err);
+    return s == DEFT_OK ? describe_image(l, err) : s;
 }
 
 /* Options that this kind of file has no use for are misunderstandings: say so. */

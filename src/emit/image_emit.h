@@ -71,6 +71,21 @@ void image_put_matrix_q(image_writer *w, const int16_t *weight, deft_matrix_q m)
 /* SHA-256 over the canonical form (docs/format.md, "policy_id") of a checked image. */
 deft_status image_policy_id(const deft_image *im, deft_arena *a, uint8_t id[32]);
 
+/* What reads an image back, float32 or integer. */
+typedef struct image_reader {
+    const deft_image *im;
+    deft_model *m;
+    deft_arena *a;
+    deft_error *err;
+    char where[160]; // the file's name, escaped
+} image_reader;
+deft_status image_read_open(image_reader *r, deft_image *im, deft_bytes image, const char *source);
+void image_read_counts(const image_reader *r);
+deft_status image_read_text(const image_reader *r); // names, notes and the like
+deft_status image_read_segments(const image_reader *r, const uint8_t *p, int32_t n,
+                                deft_segment **out);
+deft_status image_read_no_memory(const image_reader *r);
+
 /* Rows of the matrices of a layer kind: 1, 3 or 4 times n_out; 0 for kinds without. */
 uint32_t image_gates(uint8_t kind);
 

@@ -35,3 +35,27 @@ mkdir "$dir/folder.deft"
 expect 1 convert "$p" -o "$dir/folder.deft"
 says 'folder.deft'
 [ -z "$(find "$dir" -name '*.deft.??????')" ] || fail "temporary files are left"
+
+# images of integers: between layouts and back the bytes are the same; what runs is the same
+expect 0 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 1 --layout rows -o "$dir/rows.deft"
+expect 0 convert "$dir/rows.deft" --layout panels -o "$dir/panels.deft"
+expect 0 convert "$dir/panels.deft" --layout rows -o "$dir/again.deft"
+cmp -s "$dir/rows.deft" "$dir/again.deft" || fail "rows, panels, rows: another image"
+! cmp -s "$dir/rows.deft" "$dir/panels.deft" || fail "panels are rows"
+expect 0 convert "$dir/rows.deft" -o "$dir/again.deft"
+cmp -s "$dir/rows.deft" "$dir/again.deft" || fail "a copy is another image"
+expect 0 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 1 --layout panels -o "$dir/direct.deft"
+cmp -s "$dir/panels.deft" "$dir/direct.deft" || fail "converted is not what quantize writes"
+for p in rows panels; do
+    expect 0 eval "$dir/$p.deft" --env pendulum -n 3 --json
+    sed '/policy\|seconds\|inference_us/d' "$dir/out" >"$dir/$p.json"
+done
+cmp -s "$dir/rows.json" "$dir/panels.json" || fail "layouts earn different rewards"
+expect 0 info "$dir/rows.deft" --json
+json 'j["understood"] and j["layout"] == "rows" and j["scheme"] == "int8" and j["selftest_steps"] == 4'
+json 'all(0 < l["accumulator_bits"] <= 32 for l in j["layers"])'
+expect 0 info "$dir/panels.deft"
+prints 'matrices in panels'
+expect 1 convert "$dir/rows.deft" -o "$dir/x.onnx"
+says 'integers'
+expect 2 convert "$src/models/pendulum/td3.onnx" --layout rows -o "$dir/x.deft"

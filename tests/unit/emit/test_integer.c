@@ -78,6 +78,25 @@ static void compare(const deft_qmodel *q, const setting *s, deft_rng *r, deft_ar
     }
 }
 
+/* An image read back and written again is the same image, in either layout. */
+static void read_back(const deft_bytes image[2], deft_arena *a)
+{
+    for (int from = 0; from < 2; from++) {
+        deft_qmodel *q = NULL;
+        deft_image_options opt;
+        deft_error err = {0};
+        CHECK_OK(deft_image_read_q(image[from], "test", a, &q, &opt, &err), err);
+        for (int to = 0; q && to < 2; to++) {
+            deft_bytes again = {NULL, 0};
+            opt.layout = to ? DEFT_IMAGE_PANELS : DEFT_IMAGE_ROWS;
+            CHECK_OK(deft_image_write_q(q, &opt, a, &again, &err), err);
+            const bool same = again.size == image[to].size && again.data &&
+                              memcmp(again.data, image[to].data, again.size) == 0;
+            CHECK(same, "from layout %d to %d: another image", from, to);
+        }
+    }
+}
+
 static void test_random(void)
 {
     deft_rng r;
@@ -87,6 +106,7 @@ static void test_random(void)
         deft_error err = {0};
         const deft_qmodel *q = random_qmodel(&r, a, 8, t % 3 ? 20 : 90);
         uint8_t id[32] = {0};
+        deft_bytes both[2] = {{NULL, 0}, {NULL, 0}};
         for (int layout = DEFT_IMAGE_ROWS; layout <= DEFT_IMAGE_PANELS; layout++) {
             const deft_image_options opt = {.layout = (deft_image_layout)layout};
             setting s = {NULL, {NULL, 0}, t % 2};
@@ -95,11 +115,13 @@ static void test_random(void)
             CHECK(layout == DEFT_IMAGE_ROWS || memcmp(id, s.image.data + 32, 32) == 0,
                   "an id for each layout");
             memcpy(id, s.image.data + 32, 32);
+            both[layout - DEFT_IMAGE_ROWS] = s.image;
             for (const deft_kernels *const *k = deft_kernels_all(); *k; k++) {
                 s.kernels = *k;
                 compare(q, &s, &r, a);
             }
         }
+        if (both[0].data && both[1].data) read_back(both, a);
         deft_arena_destroy(a);
     }
 }
