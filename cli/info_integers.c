@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct counts {
-    int64_t weights, biases, macs;
+    int64_t parameters, macs;
     const char *recurrent; // NULL: none
     int32_t recurrent_layers, hidden;
 } counts;
@@ -23,12 +23,12 @@ static int32_t gates_of(const deft_qlayer *l)
 
 static counts count(const deft_qmodel *q)
 {
-    counts c = {0, 0, 0, NULL, 0, 0};
+    counts c = {0, 0, NULL, 0, 0};
     for (int32_t k = 0; k < q->n_layer; k++) {
         const deft_qlayer *const l = &q->layer[k];
         const int64_t rows = (int64_t)gates_of(l) * l->n_out;
-        if (l->w.bias) c.biases += rows;
-        if (l->u.bias) c.biases += rows;
+        if (l->w.bias) c.parameters += rows;
+        if (l->u.bias) c.parameters += rows;
         if (!has_matrix(l)) continue;
         c.macs += rows * l->n_in + (gates_of(l) > 1 ? rows * l->n_out : 0);
         if (gates_of(l) == 1) continue;
@@ -36,7 +36,7 @@ static counts count(const deft_qmodel *q)
         c.recurrent_layers++;
         c.hidden = l->n_out;
     }
-    c.weights = c.macs;
+    c.parameters += c.macs;
     return c;
 }
 
@@ -113,7 +113,7 @@ void info_print_integers(const deft_loaded *l)
                      n.recurrent_layers == 1 ? "" : "s", (int)n.hidden);
     }
     if (c->period_s > 0) (void)printf("period        %g s\n", c->period_s);
-    (void)printf("parameters    %lld\nMACs a step   %lld\n", (long long)(n.weights + n.biases),
+    (void)printf("parameters    %lld\nMACs a step   %lld\n", (long long)n.parameters,
                  (long long)n.macs);
     (void)printf("image         %zu bytes, %s, matrices in %s; %d table%s\n", l->stored.size,
                  l->numbers, l->written.layout == DEFT_IMAGE_ROWS ? "rows" : "panels",
@@ -156,8 +156,8 @@ void info_json_integers(json_t *j, const deft_loaded *l)
     deft_hex(l->stored.data + 32, 32, policy);
     json_t *const more = json_pack(
         "{s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:s, s:f, s:i, s:s, s:i, s:i, s:o}",
-        "parameters", (json_int_t)(n.weights + n.biases), "macs", (json_int_t)n.macs,
-        "observations", (int)c->n_obs, "actions", (int)c->n_act, "contract",
+        "parameters", (json_int_t)n.parameters, "macs", (json_int_t)n.macs, "observations",
+        (int)c->n_obs, "actions", (int)c->n_act, "contract",
         cli_json_string(c->name ? c->name : ""), "scheme",
         cli_json_string(q->scheme ? q->scheme : ""), "calibration",
         cli_json_string(q->calibration ? q->calibration : ""), "source",
