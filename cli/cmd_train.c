@@ -240,8 +240,8 @@ static int report(const deft_train_run_options *opt, const deft_train_setup *s, 
         return CLI_INTERRUPTED;
     }
     if (result != DEFT_OK) return cli_fail(&cmd_train, err);
-    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f; policy.onnx and policy.deft are "
-                 "the best evaluated\n",
+    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f; policy.onnx is the best "
+                 "evaluated; report.html tells more\n",
                  cli_escaped(opt->dir, arena), (long long)s->train.steps, cli_seconds() - w->start,
                  w->eval);
     return CLI_OK;
@@ -309,11 +309,16 @@ const cli_command cmd_train = {
     .name = "train",
     .operands = "",
     .summary = "train a policy by TD3 or SAC, behind a recurrent encoder or not",
-    .details = "The run's folder gets config.json, logs (progress.csv, run.sqlite, event files of "
-               "TensorBoard), checkpoints, and the best evaluated policy as policy.onnx and "
-               "policy.deft. A run that was stopped, by Ctrl-C or by kill "
-               "-9, goes on with --resume and ends with the same bytes; all options but --threads "
-               "are then those of its config.json.",
+    .details =
+        "The run's folder gets config.json, logs (progress.csv, run.sqlite, event files of "
+        "TensorBoard), checkpoints, the best evaluated policy as policy.onnx, policy.deft "
+        "and policy-int8.deft, and at the end report.html. A run that was stopped, by Ctrl-C "
+        "or by kill -9, goes on with --resume and ends with the same bytes; all options but "
+        "--threads are then those of its config.json.\n\n"
+        "With --seeds, or with several algorithms or configurations, there are several runs "
+        "below the folder, and a summary. Any number of processes that share the folder may "
+        "be given the same command: each takes runs that nobody has, and those of processes "
+        "that are lost.",
     .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o run\n"
                 "deft train --algo ra-td3 --steps 400000 --seed 1 -o walk\n"
                 "deft train --resume walk\n"

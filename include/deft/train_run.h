@@ -55,6 +55,7 @@ typedef struct deft_train_run_options {
  *   policy.onnx, policy.deft   the best evaluated policy, from the first checkpoint on
  *   last.onnx       the policy at the end
  *   policy-int8.deft   the best evaluated policy in integers, where it has such a form
+ *   report.html     all of it as a page; its curves need gnuplot
  *   result.json     that it is finished; steps, time, last and best evaluation
  * Killed at any moment, the run resumes from its last checkpoint and ends with the same bytes. */
 deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,

@@ -36,5 +36,8 @@ deft_status train_sql_open(const char *path, deft_bytes config, int64_t step, tr
                            deft_error *err);
 deft_status train_sql_write(train_sql *s, const train_row *x, deft_error *err);
 void train_sql_close(train_sql *s); // NULL is fine
+/* Steps and steps a second of a file's progress, [*n] each, in a. */
+deft_status train_sql_rates(const char *path, deft_arena *a, int32_t *n, const double **step,
+                            const double **rate, deft_error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* train_run.c - a training run in its folder. */
 #include "deft/train_run.h"
 #include "app/train_log.h"
-#include "app/train_result.h"
+#include "app/train_report.h"
 #include "base/crc32.h"
 #include "deft/emit.h"
 #include "deft/formats.h"
@@ -426,6 +426,9 @@ static deft_status finish(const run *r, const deft_env *env, deft_error *err)
     deft_status s = may_write(r, err);
     if (s == DEFT_OK) s = train_finish_policies(r->opt->dir, env, &f, err);
     if (s == DEFT_OK) s = train_curve_read(r->opt->dir, r->arena, &c, err);
+    if (s == DEFT_OK) {
+        s = train_report_run(&(train_report){r->opt->dir, r->setup, &c, &f, seconds}, err);
+    }
     return s == DEFT_OK ? train_result_write(r->opt->dir, &c, seconds, &f, err) : s;
 }
 

@@ -169,3 +169,42 @@ deft_status train_sql_write(train_sql *s, const train_row *x, deft_error *err)
     (void)execute(s, "ROLLBACK");
     return status;
 }
+
+/* q gives rows of step and rate; at most `room` of them are taken. */
+static int32_t take_rates(sqlite3_stmt *q, int32_t room, double *step, double *rate)
+{
+    int32_t n = 0;
+    for (; n < room && sqlite3_step(q) == SQLITE_ROW; n++) {
+        step[n] = sqlite3_column_double(q, 0);
+        rate[n] =
+            sqlite3_column_type(q, 1) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(q, 1);
+    }
+    return n;
+}
+
+deft_status train_sql_rates(const char *path, deft_arena *a, int32_t *n, const double **step,
+                            const double **rate, deft_error *err)
+{
+    static const char count[] = "SELECT count(*) FROM progress";
+    static const char rows[] = "SELECT step, steps_per_second FROM progress ORDER BY step";
+    train_sql s = {.db = NULL};
+    sqlite3_stmt *q = NULL;
+    *n = 0;
+    (void)deft_escape(s.path, sizeof s.path, path, PATH_MAX);
+    bool good = sqlite3_open_v2(path, &s.db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+                sqlite3_prepare_v2(s.db, count, -1, &q, NULL) == SQLITE_OK &&
+                sqlite3_step(q) == SQLITE_ROW;
+    const int64_t room = good ? sqlite3_column_int64(q, 0) : 0;
+    (void)sqlite3_finalize(q);
+    q = NULL;
+    double *const x = DEFT_NEW_ARRAY(a, double, room), *const y = DEFT_NEW_ARRAY(a, double, room);
+    good = good && x && y && room < INT32_MAX &&
+           sqlite3_prepare_v2(s.db, rows, -1, &q, NULL) == SQLITE_OK;
+    if (good) *n = take_rates(q, (int32_t)room, x, y);
+    (void)sqlite3_finalize(q);
+    *step = x;
+    *rate = y;
+    const deft_status status = good ? DEFT_OK : sql_fail(&s, "read the log", err);
+    (void)sqlite3_close(s.db);
+    return status;
+}

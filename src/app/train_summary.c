@@ -1,5 +1,5 @@
 /* train_summary.c - what came out of many runs. */
-#include "app/train_result.h"
+#include "app/train_report.h"
 #include "deft/rollout.h"
 #include "deft/train_many.h"
 
@@ -135,6 +135,7 @@ int32_t deft_train_summary(const deft_train_job *job, int32_t n, const char *dir
         s = add_group(&job[i], n - i, dir, &x, g, err);
         (void)json_array_append_new(groups, group_to_json(g, x.runs));
     }
+    if (s == DEFT_OK) s = train_report_many(job, n, dir, *out, n_group, err);
     if (s == DEFT_OK) s = write_summary(groups, dir, a, err);
     json_decref(groups);
     return s == DEFT_OK ? n_group : (int32_t)s;

@@ -44,6 +44,37 @@ PY
 # twelve thousand steps are enough to swing up most of the time
 json 'j[0]["reward"]["mean"] > -600'
 
+# the report is a page that is complete in itself
+cat >"$dir/page.py" <<'PY'
+import html.parser, sys, urllib.parse
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            assert name not in ("src",) and not (name == "href" and "//" in value), (tag, value)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+    def handle_data(self, data):
+        self.text += data
+page = Page()
+page.feed(open(sys.argv[1]).read())
+page.close()
+assert page.open == [], page.open
+assert page.tags.count("svg") == int(sys.argv[2]), page.tags.count("svg")
+for word in sys.argv[3:]:
+    assert word in page.text, word
+assert "nan" not in page.text
+PY
+curves=0
+command -v gnuplot >/dev/null && curves=4
+/usr/bin/python3 "$dir/page.py" "$dir/whole/report.html" $curves policy_delay 'integers (policy-int8.deft)' ||
+    fail "report.html"
+
 expect 1 train --algo td3 --env pendulum -o "$dir/whole"
 says 'already holds a run'
 expect 2 train --algo ppo --env pendulum -o "$dir/x"
@@ -56,6 +87,12 @@ expect 0 train --algo ra-sac --env pendulum --hidden 16,16 --batch 16 --steps 60
     --encoder-layers 2 --eval-every 300 -o "$dir/ra"
 expect 0 info "$dir/ra/policy.onnx" --json
 json 'j["recurrent"]["layers"] == 2 and j["recurrent"]["hidden"] == 8'
+
+[ $curves = 0 ] || curves=5
+/usr/bin/python3 "$dir/page.py" "$dir/ra/report.html" $curves Temperature || fail "report.html of SAC"
+cp -r "$dir/ra" "$dir/blind"
+(PATH=/nowhere && expect 0 train --resume "$dir/blind") || exit 1
+/usr/bin/python3 "$dir/page.py" "$dir/blind/report.html" 0 'gnuplot is missing' || fail "report without gnuplot"
 
 # settings of another run, some of them changed
 expect 0 train --config "$dir/ra/config.json" --batch 8 --seed 5 -o "$dir/again"

@@ -99,6 +99,8 @@ expect 0 train --algo td3,ra-sac --config "$dir/small.json,$dir/large.json" --en
     --encoder-hidden 4 --steps 600 --seeds 2 -o "$dir/d" --json
 json '[g["name"] for g in j["groups"]] == ["small-td3", "small-ra-sac", "large-td3", "large-ra-sac"]'
 json 'all(g["n"] == 2 for g in j["groups"])'
+grep -q 'href="small-ra-sac-seed-1/report.html"' "$dir/d/report.html" || fail "no link to a run"
+for run in "$dir"/d/*-seed-?; do [ -s "$run/report.html" ] || fail "$run: no report"; done
 grep -q '"batch": 24' "$dir/d/large-ra-sac-seed-1/config.json" || fail "not the settings of large.json"
 expect 2 train --algo td3,td3 --env pendulum -o "$dir/e"
 says 'given twice'
