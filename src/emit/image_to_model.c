@@ -268,7 +268,7 @@ deft_status image_read_open(image_reader *r, deft_image *im, deft_bytes image, c
 deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a, deft_model **out,
                             deft_error *err)
 {
-    deft_image im = {NULL};
+    deft_image im = {.data = NULL};
     image_reader r = {NULL, NULL, a, err, ""};
     deft_status s = image_read_open(&r, &im, image, source);
     if (s == DEFT_OK && im.integer) {

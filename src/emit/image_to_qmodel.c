@@ -205,7 +205,7 @@ static deft_status read_model(const image_reader *r, deft_qmodel *q)
 deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *a,
                               deft_qmodel **out, deft_image_options *opt, deft_error *err)
 {
-    deft_image im = {NULL};
+    deft_image im = {.data = NULL};
     image_reader r = {NULL, NULL, a, err, ""};
     deft_status s = image_read_open(&r, &im, image, source);
     if (s != DEFT_OK) return s;
