@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AT(field)    offsetof(train_args, field)
 #define PLACE(field) offsetof(train_args, place.field)
@@ -186,6 +187,12 @@ static int read_setup(const char *dir, deft_arena *arena, deft_train_setup *s)
     deft_bytes json;
     const char *const path = deft_arena_printf(arena, "%s/config.json", dir);
     if (!path) return cli_fail_text(&cmd_train, "out of memory");
+    if (access(path, F_OK) != 0) {
+        return cli_fail_text(&cmd_train,
+                             "%s: no run is there (no config.json); many runs go on with the "
+                             "command that began them",
+                             cli_escaped(dir, arena));
+    }
     if (deft_file_read(path, 1 << 20, arena, &json, &err) != DEFT_OK ||
         deft_train_setup_read(json, path, arena, s, &err) != DEFT_OK) {
         return cli_fail(&cmd_train, &err);

@@ -105,3 +105,5 @@ grep -q '"batch": 24' "$dir/d/large-ra-sac-seed-1/config.json" || fail "not the 
 expect 2 train --algo td3,td3 --env pendulum -o "$dir/e"
 says 'given twice'
 expect 2 train --resume "$dir/a" --seeds 3
+expect 1 train --resume "$dir/a"
+says 'many runs go on with the command that began them'
