@@ -155,9 +155,10 @@ static void put_weights(image_writer *w, const deft_qlayer *l, uint8_t layout)
 {
     const uint32_t gates = image_gates((uint8_t)l->kind), h = (uint32_t)l->n_out;
     const size_t align = layout == DEFT_LAYOUT_ROWS ? DEFT_IMAGE_ALIGN : DEFT_IMAGE_PANEL_ALIGN;
-    deft_matrix_q m = {
-        NULL,   NULL, NULL, (uint32_t)l->n_in, gates ? gates * h : 1, (uint8_t)l->w.format,
-        layout, 0,    0};
+    deft_matrix_q m = {.n_in = (uint32_t)l->n_in,
+                       .n_out = gates ? gates * h : 1,
+                       .format = (uint8_t)l->w.format,
+                       .layout = layout};
     image_align(w, align);
     image_put_matrix_q(w, l->w.weight, m);
     if (gates < 2) return;

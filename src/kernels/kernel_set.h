@@ -75,7 +75,7 @@ typedef struct deft_pointwise_q {
 
 enum { DEFT_Q_S8, DEFT_Q_S4, DEFT_Q_S16, DEFT_Q_WEIGHTS }; // index of a weight format
 enum { DEFT_Q_IN_U8, DEFT_Q_IN_S16, DEFT_Q_INPUTS };       // of an input format
-enum { DEFT_Q_LAYOUTS = 2 };                               // index: DEFT_LAYOUT_...
+enum { DEFT_Q_FOLDED = 2, DEFT_Q_LAYOUTS };                // index: DEFT_LAYOUT_..., or folded
 
 /* The integer operations. NULL: not served, and images that need it are refused. */
 typedef struct deft_kernels_q {
@@ -83,6 +83,10 @@ typedef struct deft_kernels_q {
     void (*gru)(const deft_gru_q *g, const int16_t *h, int16_t *h_new); // h_new may be h
     void (*lstm)(const deft_lstm_q *g, int16_t *c, int16_t *h_new);     // c is replaced
     void (*pointwise)(const deft_pointwise_q *p, const void *x, const deft_output_q *out, void *y);
+    /* For hosts: fills bias [n_out] with what dense of layout DEFT_Q_FOLDED takes in the place of
+     * m->bias, for a matrix in panels whose inputs are S16 and whose outputs have no table.
+     * Returns 0 where there is nothing to be gained. NULL: never is. */
+    int (*fold)(const deft_matrix_q *m, int32_t *bias);
 } deft_kernels_q;
 
 typedef struct deft_kernels_f32 {

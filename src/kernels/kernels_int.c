@@ -10,6 +10,7 @@ const deft_kernels_q deft_kernels_q_rows = {
     deft_gru_q_ref,
     deft_lstm_q_ref,
     deft_pointwise_q_ref,
+    NULL,
 };
 
 const deft_kernels deft_kernels_int = {"int", NULL, &deft_kernels_q_rows};

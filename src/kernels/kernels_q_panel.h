@@ -381,7 +381,7 @@ static void dense_s4_s16(const deft_matrix_q *m, const void *x, const deft_outpu
           {deft_dense_s4_u8_ref, deft_dense_s4_s16_ref},                                           \
           {deft_dense_s16_u8_ref, deft_dense_s16_s16_ref}},                                        \
          {{dense_s8_u8, dense_s8_s16}, {dense_s4_u8, dense_s4_s16}, {NULL, NULL}}},                \
-            gru_q, lstm_q, deft_pointwise_q_ref,                                                   \
+            gru_q, lstm_q, deft_pointwise_q_ref, NULL,                                             \
     }
 
 #endif

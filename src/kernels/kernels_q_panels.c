@@ -37,4 +37,5 @@ const deft_kernels_q deft_kernels_q_ref = {
     deft_gru_q_ref,
     deft_lstm_q_ref,
     deft_pointwise_q_ref,
+    NULL,
 };

@@ -97,6 +97,7 @@ Q_INLINE qi dot_high(qi acc, qw w, qi x)
 #define Q_REGISTER  "+v"
 #define Q_SPLIT_OF_ITS_OWN
 #include "kernels/kernels_q_dot.h"
+#include "kernels/kernels_vnni_strip.h"
 
 /* In pieces as the kernels write them: then they are there before they have reached the cache. */
 Q_INLINE void q_split(inputs *in, const int16_t *x, uint32_t n)
@@ -180,7 +181,12 @@ static void gru_q(const deft_gru_q *g, const int16_t *h, int16_t *h_new)
         const __m512i v =
             _mm512_packs_epi32(mix(_mm512_unpacklo_epi16(old, c), _mm512_unpacklo_epi16(z, left)),
                                mix(_mm512_unpackhi_epi16(old, c), _mm512_unpackhi_epi16(z, left)));
-        _mm512_mask_storeu_epi16(h_new + i, _bzhi_u32(UINT32_MAX, k < 32 ? k : 32), v);
+        // whole stores can be read again at once, masked ones cannot
+        if (k < 32) {
+            _mm512_mask_storeu_epi16(h_new + i, _bzhi_u32(UINT32_MAX, k), v);
+        } else {
+            _mm512_storeu_si512(h_new + i, v);
+        }
     }
     for (uint32_t i = 0; g->state_round && i < n; i++) {
         h_new[i] = (int16_t)deft_round16(h_new[i], g->state_round);
@@ -188,7 +194,17 @@ static void gru_q(const deft_gru_q *g, const int16_t *h, int16_t *h_new)
 }
 
 extern const deft_kernels_q deft_kernels_q_vnni;
-const deft_kernels_q deft_kernels_q_vnni = Q_KERNELS;
+const deft_kernels_q deft_kernels_q_vnni = {
+    {{{deft_dense_s8_u8_ref, deft_dense_s8_s16_ref},
+      {deft_dense_s4_u8_ref, deft_dense_s4_s16_ref},
+      {deft_dense_s16_u8_ref, deft_dense_s16_s16_ref}},
+     {{s_dense_u8, dense_s8_s16}, {dense_s4_u8, dense_s4_s16}, {NULL, NULL}},
+     {{NULL, s_dense_s16}, {NULL, NULL}, {NULL, NULL}}},
+    gru_q,
+    lstm_q,
+    deft_pointwise_q_ref,
+    s_fold,
+};
 #else
 typedef int deft_kernels_vnni_is_elsewhere;
 #endif

@@ -2,8 +2,8 @@
  *
  * The arena: the previous action and the observations in integers; an action for the self-test;
  * working memory, laid out as the image says (docs/format.md, "Working memory"), or, where the
- * caller gave more, so that every output stays, and behind it a table of places and the layers'
- * plans. */
+ * caller gave more, so that every output stays, and behind it a table of places, the layers' plans
+ * and what the kernels work out beforehand. */
 #include "runtime/step_q.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 enum { ALIGN = 16 };
 
 typedef struct plan { // bytes from the start of the arena
-    uint32_t obs, act, work, kept, layers, size;
+    uint32_t obs, act, work, kept, layers, folded, size;
 } plan;
 
 static uint32_t round_up(uint32_t n)
@@ -38,6 +38,35 @@ static uint64_t spread(const deft_image *im, uint32_t *place)
     return at + scratch;
 }
 
+/* Matrices of one layer that kernels may fold. at (NULL: only count) is room; returns how many
+ * numbers these may become. */
+static uint32_t fold(deft_image_qlayer *l, const deft_kernels_q *k, int32_t *at)
+{
+    uint32_t n = 0;
+    for (uint32_t j = 0; l->layout != DEFT_LAYOUT_ROWS && j < l->n_matrix; j++) {
+        deft_matrix_q *const m = &l->matrix[j];
+        if (j == 0 && l->in_format != DEFT_NUM_S16) continue;
+        if (l->kind == DEFT_IMAGE_DENSE && l->table != DEFT_IMAGE_NO_TABLE) continue;
+        if (at && k->fold && k->fold(m, at + n)) {
+            m->bias = at + n;
+            m->layout = DEFT_Q_FOLDED;
+        }
+        n += m->n_out;
+    }
+    return n;
+}
+
+static uint64_t fold_all(const deft_image *im)
+{
+    uint64_t n = 0;
+    deft_image_qlayer l;
+    for (uint32_t k = 0; k < im->n_layer; k++) {
+        deft_image_qlayer_at(im->data, im->directory, k, &l);
+        n += fold(&l, NULL, NULL);
+    }
+    return 4 * n;
+}
+
 static deft_status make_plan(const deft_image *im, int kept, plan *out)
 {
     out->obs = round_up(2u * im->n_act);
@@ -45,11 +74,13 @@ static deft_status make_plan(const deft_image *im, int kept, plan *out)
     out->work = out->act + round_up(4u * im->n_act);
     const uint64_t end = out->work + (kept ? spread(im, NULL) : im->work);
     const uint64_t layers = end + (kept ? round_up(4u * im->n_layer) : 0);
-    const uint64_t size =
+    const uint64_t folded =
         layers + (kept ? round_up(im->n_layer * (uint32_t)sizeof(deft_qplan)) : 0);
+    const uint64_t size = folded + (kept ? fold_all(im) : 0);
     if (size > INT32_MAX) return DEFT_E_SPACE;
     out->kept = (uint32_t)end;
     out->layers = (uint32_t)layers;
+    out->folded = (uint32_t)folded;
     out->size = (uint32_t)size;
     return DEFT_OK;
 }
@@ -104,7 +135,7 @@ deft_qstep deft_qstep_of(const deft_policy *p)
 
 static void bind(deft_policy *p, const deft_image *im)
 {
-    plan a = {0, 0, 0, 0, 0, 0};
+    plan a = {0, 0, 0, 0, 0, 0, 0};
     const int kept = p->flags & DEFT_POLICY_KEPT;
     (void)make_plan(im, kept, &a);
     p->value_offset = a.obs;
@@ -117,7 +148,11 @@ static void bind(deft_policy *p, const deft_image *im)
     (void)spread(im, (uint32_t *)(void *)(arena + a.kept));
     deft_qplan *const layer = (deft_qplan *)(void *)(arena + a.layers);
     const deft_qstep s = deft_qstep_of(p);
-    for (uint32_t k = 0; k < im->n_layer; k++) deft_qstep_plan(&s, k, &layer[k]);
+    int32_t *at = (int32_t *)(void *)(arena + a.folded);
+    for (uint32_t k = 0; k < im->n_layer; k++) {
+        deft_qstep_plan(&s, k, &layer[k]);
+        at += fold(&layer[k].layer, s.kernels, at);
+    }
 }
 
 static void reset(deft_policy *p)

@@ -194,10 +194,24 @@ static int32_t result_of(const job *j, uint32_t row)
     return (int32_t)(v < j->out.lo ? j->out.lo : v > j->out.hi ? j->out.hi : v);
 }
 
+static void compare(const deft_kernels *k, const deft_matrix_q *m, const job *j, const uint8_t *y)
+{
+    uint32_t different = 0;
+    for (uint32_t o = 0; o < j->n_out; o++) {
+        int16_t got = j->out.format == DEFT_NUM_U8 ? y[o] : 0;
+        if (j->out.format != DEFT_NUM_U8) memcpy(&got, y + (size_t)2 * o, sizeof got);
+        different += got != result_of(j, o);
+    }
+    CHECK(different == 0, "%s, layout %d, weights %d, inputs %d%s: %u of %u x %u differ", k->name,
+          m->layout, j->weights, j->inputs, m->layout == DEFT_Q_FOLDED ? ", folded" : "", different,
+          j->n_out, j->n_in);
+}
+
+/* As the image has it, and folded. */
 static void run(const deft_kernels *k, const job *j, uint8_t layout, size_t off)
 {
     static const uint8_t formats[] = {DEFT_NUM_S8, DEFT_NUM_S4, DEFT_NUM_S16};
-    deft_dense_q *const dense = k->q->dense[layout][j->weights][j->inputs];
+    deft_dense_q *dense = k->q->dense[layout][j->weights][j->inputs];
     if (!dense) return;
     const size_t bytes = (size_t)deft_matrix_bytes(formats[j->weights], layout, j->n_out, j->n_in);
     const size_t size = j->out.format == DEFT_NUM_U8 ? 1 : 2, in = j->inputs ? 2 : 1;
@@ -214,17 +228,29 @@ static void run(const deft_kernels *k, const job *j, uint8_t layout, size_t off)
         if (j->inputs) memcpy(x.at + (size_t)2 * i, &v, sizeof v);
         if (!j->inputs) x.at[i] = (uint8_t)j->x[i];
     }
-    const deft_matrix_q m = {
-        w.at, j->bias, j->multiplier, j->n_in, j->n_out, formats[j->weights], layout, j->shift, 0};
-    dense(&m, x.at, &j->out, y.at);
-    uint32_t different = 0;
-    for (uint32_t o = 0; o < j->n_out; o++) {
-        int16_t got = y.at[o];
-        if (size == 2) memcpy(&got, y.at + (size_t)2 * o, sizeof got);
-        different += got != result_of(j, o);
+    deft_matrix_q m = {.weight = w.at,
+                       .bias = j->bias,
+                       .multiplier = j->multiplier,
+                       .n_in = j->n_in,
+                       .n_out = j->n_out,
+                       .format = formats[j->weights],
+                       .layout = layout,
+                       .shift = j->shift};
+    const piece folded = piece_of(4 * (size_t)j->n_out, 4 * off);
+    for (int fold = 0; fold < 2; fold++) {
+        memset(y.at, GUARD, size * j->n_out);
+        int32_t *const bias = (int32_t *)(void *)folded.at;
+        if (fold) {
+            if (!layout || !j->inputs || j->out.table.entry) break;
+            if (!k->q->fold || !k->q->fold(&m, bias)) break;
+            m.bias = bias;
+            m.layout = DEFT_Q_FOLDED;
+            dense = k->q->dense[DEFT_Q_FOLDED][j->weights][1];
+        }
+        dense(&m, x.at, &j->out, y.at);
+        compare(k, &m, j, y.at);
     }
-    CHECK(different == 0, "%s, layout %d, weights %d, inputs %d: %u of %u x %u differ", k->name,
-          layout, j->weights, j->inputs, different, j->n_out, j->n_in);
+    free(folded.base);
     free(w.base);
     free(x.base);
     free(y.base);
@@ -240,7 +266,7 @@ static void test_dense(deft_rng *r, uint32_t n_out, uint32_t n_in)
                      .inputs = (uint8_t)inputs};
             make(r, &j);
             for (const deft_kernels *const *k = deft_kernels_all(); *k; k++) {
-                for (int layout = 0; layout < DEFT_Q_LAYOUTS; layout++) {
+                for (int layout = 0; layout < DEFT_Q_FOLDED; layout++) {
                     run(*k, &j, (uint8_t)layout, (size_t)random_in(r, 0, 3));
                 }
             }
