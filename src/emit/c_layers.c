@@ -111,15 +111,15 @@ static void put_weights(FILE *f, const char *name, const deft_matrix_q *m, uint3
 }
 
 /* static const deft_matrix_q matrix_K_J, and its arrays. */
-static void put_matrix(c_writer *w, uint32_t k, uint32_t j, const deft_matrix_q *m)
+static void put_matrix(c_writer *w, uint32_t k, uint32_t j, const deft_image_qlayer *l)
 {
+    const deft_matrix_q *const m = &l->matrix[j];
     char weight[40] = "NULL", bias[40] = "NULL", multiplier[40];
     const unsigned a = (unsigned)k, b = (unsigned)j;
     if (m->weight) {
         (void)snprintf(weight, sizeof weight, "weight_%u_%u", a, b);
-        if (m->format == DEFT_NUM_S8 || m->format == DEFT_NUM_S4 || m->n_in) {
-            put_weights(w->f, weight, m, m->n_out);
-        }
+        // layers without a matrix have all their weights in one row
+        put_weights(w->f, weight, m, deft_image_gates(l->kind) ? m->n_out : 1);
     }
     if (m->bias) {
         (void)snprintf(bias, sizeof bias, "bias_%u_%u", a, b);
@@ -278,7 +278,7 @@ void c_write_layer(c_writer *w, uint32_t k)
     (void)fprintf(w->f, "\n/* Layer %u: %s, %u inputs, %u outputs. */\n", (unsigned)k,
                   what[l->kind], (unsigned)l->n_in, (unsigned)l->n_out);
     for (uint32_t j = 0; l->kind != DEFT_IMAGE_HISTORY && j < l->n_matrix; j++) {
-        put_matrix(w, k, j, &l->matrix[j]);
+        put_matrix(w, k, j, l);
     }
     if (gates < 2 && l->kind != DEFT_IMAGE_HISTORY) put_output(w, k, &p);
     (void)fprintf(w->f, "static void layer_%u(%s_state *s)\n{\n", (unsigned)k, w->name);

@@ -21,7 +21,11 @@ static int32_t size_of(const void *image, size_t image_size, int kept)
 {
     deft_image im;
     const deft_status s = open_image(&im, image, image_size);
-    return s == DEFT_OK ? engine_of(&im)->size(&im, kept) : (int32_t)s;
+    if (s != DEFT_OK) return (int32_t)s;
+    const int32_t least = engine_of(&im)->size(&im, 0);
+    const int32_t more = kept ? engine_of(&im)->size(&im, 1) : least;
+    // an image may ask for more than its layers need
+    return least < 0 || more < least ? (more < 0 ? more : least) : more;
 }
 
 int32_t deft_policy_size(const void *image, size_t image_size)
