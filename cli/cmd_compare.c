@@ -11,6 +11,7 @@ typedef struct args {
     cli_episodes episodes;
     cli_recorded recorded;
     double tolerance, fail_above;
+    const char *report;
     bool json;
 } args;
 
@@ -19,6 +20,8 @@ static const cli_opt opts[] = {
      offsetof(args, tolerance), 0, 1e9},
     {"fail-above", "X", "exit with status 1 if any action differs by more than X", CLI_REAL, 0,
      offsetof(args, fail_above), 0, 1e9},
+    {"report", "FILE.html", "write a page with tables and curves", CLI_PATH, 0,
+     offsetof(args, report), 0, 0},
     {"json", NULL, "print JSON", CLI_FLAG, 0, offsetof(args, json), 0, 0},
     {.kind = CLI_END},
 };
@@ -42,6 +45,8 @@ typedef struct comparison {
     bool two;
     deft_recording rec;
     bool feed_recorded;
+    const float *act_a, *act_b; // [n_row][n_act]
+    int32_t n_act;
     deft_difference action, hidden;
     bool have_hidden;
     deft_difference *layer; // NULL: layers do not correspond
@@ -99,6 +104,9 @@ static int compare_actions(comparison *c)
     const bool swap = !c->two;
     deft_difference_of(swap ? xb : xa, swap ? xa : xb, c->rec.n_row, na, c->a->tolerance,
                        &c->action);
+    c->act_a = xa;
+    c->act_b = xb;
+    c->n_act = na;
     c->have_hidden = ma > 0 && ma == mb;
     if (c->have_hidden) {
         deft_difference_of(swap ? hb : ha, swap ? ha : hb, c->rec.n_row, ma, c->a->tolerance,
@@ -237,7 +245,7 @@ static const char *stat_text(deft_arena *a, deft_stat s)
 
 static void print_returns(comparison *c)
 {
-    static const char *const head[] = {"closed loop", "a", "b", "b - a"};
+    static const char *const head[] = {"closed loop", "a", "b", "b - a, by pairs", "independent"};
     const deft_stat *const sa[MEASURES] = {&c->ra.reward, &c->ra.distance_cm,
                                            &c->ra.heading_error_rad, &c->ra.torque,
                                            &c->ra.current_a};
@@ -245,16 +253,17 @@ static void print_returns(comparison *c)
                                            &c->rb.heading_error_rad, &c->rb.torque,
                                            &c->rb.current_a};
     cli_table t;
-    cli_table_init(&t, c->arena, 4, head);
+    cli_table_init(&t, c->arena, 5, head);
     for (int m = 0; m < MEASURES; m++) {
         if (isnan(sa[m]->mean)) continue;
-        cli_table_row(&t, "%s\t%s\t%s\t%s", measure_name[m], stat_text(c->arena, *sa[m]),
-                      stat_text(c->arena, *sb[m]), stat_text(c->arena, c->paired[m]));
+        cli_table_row(&t, "%s\t%s\t%s\t%s\t+-%.2g", measure_name[m], stat_text(c->arena, *sa[m]),
+                      stat_text(c->arena, *sb[m]), stat_text(c->arena, c->paired[m]),
+                      hypot(sa[m]->ci95, sb[m]->ci95));
     }
     (void)putchar('\n');
     cli_table_print(&t, stdout);
     (void)printf("%d episodes from the same starts; +- is half of a 95%% interval, of b - a by "
-                 "pairs\n",
+                 "pairs and as of independent means\n",
                  (int)c->ra.n_episode);
 }
 
@@ -304,9 +313,10 @@ static json_t *json_returns(const comparison *c)
     json_t *const j = json_object();
     for (int m = 0; m < MEASURES; m++) {
         (void)json_object_set_new(j, measure_name[m],
-                                  json_pack("{s:o, s:o, s:o}", "a", json_stat(sa[m]), "b",
-                                            json_stat(sb[m]), "difference",
-                                            json_stat(c->paired[m])));
+                                  json_pack("{s:o, s:o, s:o, s:o}", "a", json_stat(sa[m]), "b",
+                                            json_stat(sb[m]), "difference", json_stat(c->paired[m]),
+                                            "independent_ci95",
+                                            cli_json_real(hypot(sa[m].ci95, sb[m].ci95))));
     }
     (void)json_object_set_new(j, "episodes", json_integer(c->ra.n_episode));
     return j;
@@ -328,9 +338,30 @@ static int print_json(const comparison *c)
     return cli_json_print(&cmd_compare, j);
 }
 
+static int write_report(const comparison *c)
+{
+    deft_error err = {DEFT_OK, ""};
+    const deft_compare_report r = {.name_a = c->name_a,
+                                   .name_b = c->name_b,
+                                   .n_row = c->rec.n_row,
+                                   .n_act = c->n_act,
+                                   .act_a = c->act_a,
+                                   .act_b = c->act_b,
+                                   .action = &c->action,
+                                   .model = c->layer ? c->la.model : NULL,
+                                   .layer = c->layer,
+                                   .closed_a = c->env ? &c->ra : NULL,
+                                   .closed_b = c->env ? &c->rb : NULL,
+                                   .reward_paired = c->paired[0],
+                                   .distance_paired = c->paired[1]};
+    const deft_status s = deft_compare_report_write(&r, c->a->report, &err);
+    return s == DEFT_OK ? CLI_OK : fail(&err);
+}
+
 static int finish(comparison *c)
 {
-    int status = CLI_OK;
+    int status = c->a->report ? write_report(c) : CLI_OK;
+    if (status != CLI_OK) return status;
     if (c->a->json) {
         status = print_json(c);
     } else {

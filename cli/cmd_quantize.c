@@ -1,8 +1,8 @@
 /* deft quantize - an image of integers from a float policy. */
-#include "arguments.h"
+#include "quantize.h"
+
 #include "deft/emit.h"
 #include "deft/quant.h"
-#include "output.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,8 +11,10 @@ typedef struct args {
     deft_load_options load;
     cli_episodes place;
     deft_quant_options quant;
-    const char *out, *calib, *calibrator, *layout;
-    bool json;
+    const char *out, *calib, *calibrator, *layout, *bits;
+    int32_t lo, hi; // of bits, 0: not given
+    int32_t returns;
+    bool json, sweep;
 } args;
 
 #define AT(field) offsetof(args, field)
@@ -27,6 +29,8 @@ static const cli_opt opts[] = {
      16},
     {"activation-bits", "N", "2 to 16 (default: the scheme's)", CLI_INT, 0,
      AT(quant.activation_bits), 2, 16},
+    {"bits", "N|A..B", "of weights and activations; a range is for --sweep", CLI_TEXT, 0, AT(bits),
+     0, 0},
     {"narrow-inputs", NULL, "observations and state have as few bits as activations", CLI_FLAG, 0,
      AT(quant.narrow_inputs), 0, 0},
     {"all-layers", NULL, "below 8 bits: the first and last matrices, too", CLI_FLAG, 0,
@@ -61,10 +65,18 @@ static const cli_opt calib_opts[] = {
     {"seed", "S", "of their starts (default: 0)", CLI_SEED, 's', AT(place.seed), 0, 0},
     {.kind = CLI_END},
 };
+static const cli_opt sweep_opts[] = {
+    {"sweep", NULL,
+     "what the policy earns in --env at every width of --bits (default: 2..16): a table, -o as CSV "
+     "(default: sweep.csv) and a curve beside it; goes on where it was stopped",
+     CLI_FLAG, 0, AT(sweep), 0, 0},
+    {"returns", "N", "episodes for each width (default: 20)", CLI_INT, 0, AT(returns), 2, 100000},
+    {"jobs", "J", "threads (default: one a core)", CLI_INT, 'j', AT(place.jobs), 1, 1024},
+    {.kind = CLI_END},
+};
 static const cli_group groups[] = {
-    {"Quantization", opts, 0},
-    {"Calibration", calib_opts, 0},
-    {"Reading the policy", cli_policy_opts, AT(load)},
+    {"Quantization", opts, 0}, {"Calibration", calib_opts, 0},
+    {"Sweep", sweep_opts, 0},  {"Reading the policy", cli_policy_opts, AT(load)},
     {NULL, NULL, 0},
 };
 
@@ -189,16 +201,63 @@ static int quantize_static(const args *a, const deft_loaded *l, deft_env *env)
         return cli_fail(&cmd_quantize, &err);
     }
     int status = calibrate(a, l, env, c);
-    if (status == CLI_OK) status = quantize(a, l, c);
+    if (status == CLI_OK && a->sweep) {
+        const quantize_sweep w = {.policy = l,
+                                  .calibration = c,
+                                  .env = env,
+                                  .options = &a->quant,
+                                  .out = a->out,
+                                  .lo = a->lo,
+                                  .hi = a->hi,
+                                  .episodes = a->returns,
+                                  .jobs = a->place.jobs,
+                                  .seed = a->place.seed,
+                                  .json = a->json};
+        status = quantize_sweep_run(&w);
+    } else if (status == CLI_OK) {
+        status = quantize(a, l, c);
+    }
     deft_calibration_destroy(c);
     return status;
+}
+
+/* "8" or "2..16". */
+static bool parse_bits(args *a)
+{
+    int lo = 2, hi = 16, end = 0;
+    if (a->bits) {
+        const int n = sscanf(a->bits, "%d%n..%d%n", &lo, &end, &hi, &end); // NOLINT(cert-err34-c)
+        if (n == 1) hi = lo;
+        if (n < 1 || a->bits[end]) return false;
+    }
+    if (lo < 2 || hi > 16 || lo > hi) return false;
+    a->lo = lo;
+    a->hi = hi;
+    if (a->sweep || !a->bits) return true;
+    if (lo != hi) return false;
+    if (!a->quant.weight_bits) a->quant.weight_bits = lo;
+    if (!a->quant.activation_bits) a->quant.activation_bits = lo;
+    return true;
+}
+
+static int check_args(args *a)
+{
+    if (!parse_bits(a)) {
+        return cli_misuse(&cmd_quantize, "--bits: 2 to 16, or with --sweep a range like 2..8");
+    }
+    if (a->sweep && (a->calib || is_dynamic(a))) {
+        return cli_misuse(&cmd_quantize, "--sweep needs episodes: neither --calib nor dynamic");
+    }
+    if (!a->returns) a->returns = 20;
+    if (!a->out) a->out = a->sweep ? "sweep.csv" : is_dynamic(a) ? "policy.onnx" : "policy.deft";
+    return CLI_OK;
 }
 
 static int run(int argc, char **argv)
 {
     args a = {.out = NULL};
     const int at = cli_parse(&cmd_quantize, argc, argv, &a);
-    if (!a.out) a.out = is_dynamic(&a) ? "policy.onnx" : "policy.deft";
+    if (check_args(&a) != CLI_OK) return CLI_MISUSE;
     if (a.calibrator) (void)deft_calibrator_parse(a.calibrator, &a.quant.calibrator);
     deft_arena *const arena = deft_arena_create(0);
     deft_env *env = NULL;
@@ -240,7 +299,8 @@ const cli_command cmd_quantize = {
                "earns.",
     .examples = "deft quantize policy.onnx --env pendulum -o int8.deft\n"
                 "deft quantize policy.onnx --rewire cascade --scheme w4a8 -o w4a8.deft\n"
-                "deft quantize policy.onnx --calib log.csv -o int8.deft",
+                "deft quantize policy.onnx --calib log.csv -o int8.deft\n"
+                "deft quantize policy.onnx --env pendulum --bits 2..16 --sweep -o sweep.csv",
     .groups = groups,
     .run = run,
 };

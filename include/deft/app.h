@@ -37,8 +37,8 @@ typedef struct deft_loaded {
                          // for integer images
     deft_qmodel *qmodel; // of an integer image; NULL for all else
     deft_image_options written; // how the integer image was
-    deft_bytes image; // what runs: empty for such graphs; begins on a cache line. Integer images
-                      // for small devices are laid out anew for this machine's kernels
+    deft_bytes image;    // what runs: empty for such graphs; begins on a cache line. Integer images
+                         // for small devices are laid out anew for this machine's kernels
     deft_bytes stored;   // an integer image as it is in the file
     const char *reason;  // why there is no model, "" where there is one
     const char *numbers; // of the image's matrices: "float32", "int8", "int4, int8", ...; or ""
@@ -103,9 +103,34 @@ void deft_difference_of(const float *a, const float *b, int32_t n_row, int32_t n
                         double tolerance, deft_difference *out);
 
 /* Layer by layer through the same observations: rows of `outputs` are deft_difference of layer k of
- * both. Needs models of the same layers (DEFT_E_MISMATCH says which differ). out [n_layer of a]. */
+ * both. Needs models of the same layers (DEFT_E_MISMATCH says which differ). out [n_layer of a]. b
+ * may be an integer image; what a step of its numbers stands for is fitted, one factor an output.
+ */
 deft_status deft_compare_layers(const deft_loaded *a, const deft_loaded *b, const deft_recording *r,
                                 bool feed_recorded, deft_difference *out, deft_error *err);
+
+/* A page about two policies: tables and curves (by gnuplot; without it, sentences in their place).
+ * Strings are escaped. */
+typedef struct deft_compare_report {
+    const char *name_a, *name_b;
+    int32_t n_row, n_act;
+    const float *act_a, *act_b; // [n_row][n_act]
+    const deft_difference *action;
+    const deft_model *model;                        // names of layers; NULL: no layers
+    const deft_difference *layer;                   // [model->n_layer]
+    const deft_rollout_result *closed_a, *closed_b; // NULL: no episodes
+    deft_stat reward_paired, distance_paired;       // b - a
+} deft_compare_report;
+deft_status deft_compare_report_write(const deft_compare_report *r, const char *path,
+                                      deft_error *err);
+
+/* Returns by bits as a curve: an SVG file. DEFT_E_UNSUPPORTED without gnuplot. */
+typedef struct deft_sweep {
+    int32_t n;
+    const double *bits, *reward, *ci95; // [n], bits ascending
+    double float_reward;
+} deft_sweep;
+deft_status deft_sweep_plot(const deft_sweep *w, const char *path, deft_error *err);
 
 /* Time of a control step, in interleaved rounds on one core. */
 typedef struct deft_bench_config {

@@ -1,5 +1,5 @@
 /* difference.c - how far two policies are apart: actions, and layer by layer. */
-#include "deft/app.h"
+#include "app/difference.h"
 
 #include <math.h>
 #include <string.h>
@@ -105,21 +105,30 @@ static deft_status step_both(deft_model_eval *const eval[2], const deft_loaded *
     return DEFT_OK;
 }
 
+static deft_status fits_recording(const deft_model *m, const deft_recording *r, bool feed_recorded,
+                                  deft_error *err)
+{
+    if (r->n_obs != m->contract.n_obs) {
+        return deft_fail(err, DEFT_E_MISMATCH, "the recording has %d observations, the policies %d",
+                         (int)r->n_obs, (int)m->contract.n_obs);
+    }
+    if (feed_recorded && r->n_act != m->contract.n_act) {
+        return deft_fail(err, DEFT_E_MISMATCH, "the recording has %d actions, the policies %d",
+                         (int)r->n_act, (int)m->contract.n_act);
+    }
+    return DEFT_OK;
+}
+
 deft_status deft_compare_layers(const deft_loaded *a, const deft_loaded *b, const deft_recording *r,
                                 bool feed_recorded, deft_difference *out, deft_error *err)
 {
-    if (!a->model || !b->model || a->integer || b->integer) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "one of the two computes with integers");
+    if (!a->model || (!b->model && !b->qmodel)) {
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "the first is no policy of float layers");
     }
-    deft_status s = same_layers(a->model, b->model, err);
-    if (s == DEFT_OK && r->n_obs != a->model->contract.n_obs) {
-        s = deft_fail(err, DEFT_E_MISMATCH, "the recording has %d observations, the policies %d",
-                      (int)r->n_obs, (int)a->model->contract.n_obs);
-    }
-    if (s == DEFT_OK && feed_recorded && r->n_act != a->model->contract.n_act) {
-        s = deft_fail(err, DEFT_E_MISMATCH, "the recording has %d actions, the policies %d",
-                      (int)r->n_act, (int)a->model->contract.n_act);
-    }
+    deft_status s = fits_recording(a->model, r, feed_recorded, err);
+    if (s != DEFT_OK) return s;
+    if (b->qmodel) return compare_integer_layers(a, b, r, feed_recorded, out, err);
+    s = same_layers(a->model, b->model, err);
     deft_model_eval *eval[2] = {NULL, NULL};
     if (s == DEFT_OK) s = deft_model_eval_create(a->model, &eval[0], err);
     if (s == DEFT_OK) s = deft_model_eval_create(b->model, &eval[1], err);

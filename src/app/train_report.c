@@ -1,7 +1,7 @@
 /* train_report.c - the pages of one run and of many. */
 #include "app/train_report.h"
+#include "app/page.h"
 #include "app/train_log.h"
-#include "app/train_page.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -154,7 +154,7 @@ deft_status train_report_run(const train_report *r, deft_error *err)
         write_curves(&p, r);
         s = write_speed(&p, r, a, err);
         if (s == DEFT_OK) s = write_config(&p, "Configuration", r->setup, a, err);
-        s = page_end(&p, r->dir, s, err);
+        s = page_end(&p, deft_arena_printf(a, "%s/report.html", r->dir), s, err);
     }
     deft_arena_destroy(a);
     return s;
@@ -314,7 +314,7 @@ deft_status train_report_many(const deft_train_job *job, int32_t n, const char *
         write_runs(&p, &m);
         if (s == DEFT_OK)
             s = write_config(&p, "Configuration of the first run", &job[0].setup, a, err);
-        s = page_end(&p, dir, s, err);
+        s = page_end(&p, deft_arena_printf(a, "%s/report.html", dir), s, err);
     }
     deft_arena_destroy(a);
     return s;

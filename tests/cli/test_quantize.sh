@@ -47,3 +47,35 @@ says 'integer'
 expect 1 quantize "$src/models/pendulum/td3.onnx" --calib "$dir/none.csv" -o "$dir/x.deft"
 says 'none.csv'
 [ ! -e "$dir/x.deft" ] || fail "a failed quantization left a file"
+
+# a sweep over widths: more bits, no less return; it goes on where it was, and refuses another's file
+expect 0 quantize "$src/models/pendulum/td3.onnx" --env pendulum -n 1 --bits 2..4 --sweep --returns 6 -o "$dir/sweep.csv"
+prints 'float'
+[ "$(grep -c '^[0-9]' "$dir/sweep.csv")" = 4 ] || fail "not four rows"
+head -n 4 "$dir/sweep.csv" >"$dir/cut.csv" && mv "$dir/cut.csv" "$dir/sweep.csv"
+expect 0 quantize "$src/models/pendulum/td3.onnx" --env pendulum -n 1 --bits 2..5 --sweep --returns 6 -o "$dir/sweep.csv" --json
+json 'sorted(r["bits"] for r in j) == [2, 3, 4, 5, 32]'
+json '{r["bits"]: r["reward"] for r in j}[5] > {r["bits"]: r["reward"] for r in j}[2]'
+if command -v gnuplot >/dev/null; then
+    grep -q '<svg' "$dir/sweep.svg" || fail "no curve"
+fi
+expect 1 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 1 --bits 2..4 --sweep --returns 6 -o "$dir/sweep.csv"
+says 'no sweep of this policy'
+expect 2 quantize "$src/models/pendulum/td3.onnx" --env pendulum --bits 2..4
+expect 2 quantize "$src/models/pendulum/td3.onnx" --env pendulum --bits 1
+expect 0 quantize "$src/models/pendulum/td3.onnx" --env pendulum -n 1 --bits 6 --json -o "$dir/six.deft"
+json 'all(m["bits"] <= 8 for m in j["matrices"])'
+
+# float beside integers: layers, actions, returns, and a page
+expect 0 compare "$src/models/pendulum/ra-td3.onnx" "$dir/ra-td3.deft" --env pendulum -n 8 --json --report "$dir/page.html"
+json 'len(j["layers"]) == 6 and all(l["snr_db"] > 15 for l in j["layers"])'
+json 'abs(j["closed_loop"]["reward"]["difference"]["mean"]) < 5'
+json 'j["closed_loop"]["reward"]["independent_ci95"] > j["closed_loop"]["reward"]["difference"]["ci95"] > 0'
+grep -q '</html>' "$dir/page.html" || fail "the page does not end"
+if command -v gnuplot >/dev/null; then
+    [ "$(grep -c '<svg' "$dir/page.html")" -ge 3 ] || fail "the page has no curves"
+fi
+# worse integers are worse: the measure can tell
+expect 0 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 1 --bits 3 --all-layers -o "$dir/three.deft"
+expect 0 compare "$src/models/pendulum/ra-td3.onnx" "$dir/three.deft" --env pendulum -n 3 --json
+json 'j["layers"][3]["snr_db"] < 20'

@@ -1,8 +1,8 @@
-/* train_page.h - private: the elements of a page. */
-#ifndef DEFT_APP_TRAIN_PAGE_H
-#define DEFT_APP_TRAIN_PAGE_H
+/* page.h - private: the elements of a page. */
+#ifndef DEFT_APP_PAGE_H
+#define DEFT_APP_PAGE_H
 
-#include "app/train_plot.h"
+#include "app/plot.h"
 
 #include <stdio.h>
 
@@ -22,7 +22,8 @@ void page_row_link(page *p, const char *href, const char *fmt, ...) DEFT_PRINTF(
 void page_table_end(page *p);
 /* Curves with a caption; no gnuplot, no curves: a sentence instead. */
 void page_plot(page *p, const plot *curves, const char *caption);
-/* Writes dir/report.html, or nothing if `so_far` is an error; frees the page. */
-deft_status page_end(page *p, const char *dir, deft_status so_far, deft_error *err);
+/* Writes the file, or nothing if `so_far` is an error; frees the page. path NULL: memory ran out.
+ */
+deft_status page_end(page *p, const char *path, deft_status so_far, deft_error *err);
 
 #endif

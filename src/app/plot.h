@@ -1,6 +1,6 @@
-/* train_plot.h - private: curves as SVG, by gnuplot. */
-#ifndef DEFT_APP_TRAIN_PLOT_H
-#define DEFT_APP_TRAIN_PLOT_H
+/* plot.h - private: curves as SVG, by gnuplot. */
+#ifndef DEFT_APP_PLOT_H
+#define DEFT_APP_PLOT_H
 
 #include "deft/base.h"
 

@@ -1,5 +1,5 @@
-/* train_plot.c - gnuplot draws; this writes its script and reads what it drew. */
-#include "app/train_plot.h"
+/* plot.c - gnuplot draws; this writes its script and reads what it drew. */
+#include "app/plot.h"
 
 #include <fcntl.h>
 #include <limits.h>

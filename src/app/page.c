@@ -1,5 +1,5 @@
-/* train_page.c - HTML of headings, tables and curves. */
-#include "app/train_page.h"
+/* page.c - HTML of headings, tables and curves. */
+#include "app/page.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -136,7 +136,7 @@ void page_plot(page *p, const plot *curves, const char *caption)
     deft_arena_destroy(a);
 }
 
-deft_status page_end(page *p, const char *dir, deft_status so_far, deft_error *err)
+deft_status page_end(page *p, const char *path, deft_status so_far, deft_error *err)
 {
     if (!p->f) return so_far;
     (void)fputs("</body></html>\n", p->f);
@@ -144,11 +144,8 @@ deft_status page_end(page *p, const char *dir, deft_status so_far, deft_error *e
     good = fclose(p->f) == 0 && good;
     deft_status s = so_far;
     if (s == DEFT_OK) {
-        deft_arena *const a = deft_arena_create(0);
-        const char *const path = a ? deft_arena_printf(a, "%s/report.html", dir) : NULL;
         s = path && good ? deft_file_write(path, p->text, p->size, err)
                          : deft_fail(err, DEFT_E_SPACE, "no memory for a report");
-        deft_arena_destroy(a);
     }
     free(p->text);
     return s;
