@@ -1,6 +1,6 @@
 #!/bin/sh
-# demo.sh DEFT - what Deft does, on the paper's policies and robot where they are, else on the
-# pendulum with the policies in models/.
+# demo.sh DEFT - what Deft does, on the policies and the robot in models/; and, where they are, on the
+# paper's own.
 set -eu
 deft=$1
 out=${DEFT_DEMO_DIR:-out/demo}
@@ -14,36 +14,43 @@ show() {
 }
 title() { printf '\n%b== %s%b\n' "$blue" "$*" "$plain"; }
 
-scene=$ref/quaid/v2/quaid_v2.xml
-if [ -f "$scene" ]; then
-    # short names for long ones
-    cp "$ref"/models/onnx/aug_act_net_QuaidSIM-v4_RA-SAC_*.onnx "$out/ra-sac-as-shipped.onnx"
-    cp "$ref"/models/onnx/act_net_QuaidSIM-v4_SAC_*.onnx "$out/sac.onnx"
-    policy=$out/ra-sac-as-shipped.onnx other=$out/sac.onnx episodes=6
-    set -- --env quaid --scene "$scene"
-else
-    policy=models/pendulum/ra-td3.onnx other=models/pendulum/td3.onnx episodes=100
-    set -- --env pendulum
-fi
+policy=models/quaid/policies/ra-td3.onnx
+episodes=20
 
-title "What is this policy? It is verified against its graph on the way; then come warnings"
+title "Train a policy, for a few seconds: TD3 on the pendulum"
+rm -rf "$out/pendulum"
+show train --algo td3 --env pendulum --hidden 64,64 --batch 100 --envs 1 --rate 1e-3 --warmup 1000 \
+    --steps 20000 --eval-every 5000 --seed 1 -o "$out/pendulum"
+show eval "$out/pendulum/policy.onnx" --env pendulum --episodes 50
+
+title "A policy that was trained in the same way for twenty minutes walks a robot over obstacles"
 show info "$policy"
 
-title "Make one small checked file of it"
-if [ -f "$scene" ]; then
-    echo "The graph lets its encoder's layers read what the layer below computed a step ago. That is"
-    echo "not how it was trained: --rewire cascade repairs it, --contract says what the inputs are."
-    show convert "$policy" --rewire cascade --contract quaid-normalised -o "$out/ra-sac-repaired.deft"
-    better=$out/ra-sac-repaired.deft
-else
-    show convert "$policy" --previous first --contract pendulum -o "$out/ra-td3.deft"
-    better=$out/ra-td3.deft
-fi
+title "Float to integers: a quarter of the size, with a proof that no accumulator overflows"
+show quantize "$policy" --scene obstacle -o "$out/int8.deft"
+show quantize "$policy" --scene obstacle --scheme w4a8 -o "$out/w4a8.deft"
 
-title "Does it do the same work? $episodes episodes each, the same starts"
-show eval "$policy" "$better" "$other" "$@" --episodes "$episodes"
+title "Was anything lost? Float against int8 over the obstacle, $episodes episodes each, the same starts"
+show compare "$policy" "$out/int8.deft" --env quaid --scene obstacle --episodes $episodes --report "$out/report.html"
+show eval "$policy" "$out/int8.deft" "$out/w4a8.deft" --scene obstacle --episodes $episodes
 
 title "How long does a control step take here?"
-show bench "$better" "$other"
+show bench "$policy" "$out/int8.deft"
+
+title "C for any compiler; it is built and tests itself"
+show compile "$out/int8.deft" -o "$out/firmware" --name walk
+printf '\n%b$ cc -O2 -ffp-contract=off %s/firmware/walk.c %s/firmware/main.c -o %s/walk && ./%s/walk%b\n' \
+    "$bold" "$out" "$out" "$out" "$out" "$plain"
+cc -O2 -ffp-contract=off "$out/firmware/walk.c" "$out/firmware/main.c" -o "$out/walk"
+echo "0.3 0.3 0.3 0.6 0 0.5 0 0 0.3 0.6 0.7 0.6 0.5 0.6 0.5 0.6 0.7" | "$out/walk"
+
+scene=$ref/quaid/v2/quaid_v2.xml
+if [ -f "$scene" ]; then
+    title "The paper's policies on the paper's robot; --rewire mends how a graph was exported"
+    cp "$ref"/models/onnx/aug_act_net_QuaidSIM-v4_RA-SAC_*.onnx "$out/ra-sac-as-shipped.onnx"
+    show convert "$out/ra-sac-as-shipped.onnx" --rewire cascade --contract quaid-normalised -o "$out/ra-sac-repaired.deft"
+    show eval "$out/ra-sac-as-shipped.onnx" "$out/ra-sac-repaired.deft" "$policy" --scene "$scene" --episodes 6
+fi
 echo
-echo "The files are in $out. Next: docs/guide-read-a-policy.md, docs/guide-evaluate.md."
+echo "Everything is in $out; $out/report.html shows what quantization changed. Next: docs/guide-read-a-policy.md,"
+echo "docs/guide-quantize.md, docs/guide-compile.md, docs/guide-train.md."
