@@ -1,7 +1,8 @@
 """A second implementation of the integer part of docs/format.md: checks images, runs their self-test
 in Python's integers and numpy's binary32, and compares every bit.
 
-    decode_integer.py FILE.deft...      exit status 77: numpy is not there; float images are skipped"""
+    decode_integer.py FILE.deft...      exit status 77: numpy is not there; float images are skipped
+    decode_integer.py --run FILE.deft OBS.csv ACT.csv   each row of observations, the actions expected"""
 import hashlib
 import math
 import struct
@@ -378,4 +379,25 @@ def main(paths):
     return failed != 0 or tested == 0
 
 
+def read_rows(path):
+    with open(path, encoding="utf-8") as f:
+        f.readline()
+        return [np.array([F(x) for x in line.split(",")]) for line in f]
+
+
+def run(path, obs_path, act_path):
+    with open(path, "rb") as f:
+        policy = Policy(f.read())
+    obs, act = read_rows(obs_path), read_rows(act_path)
+    for t, (o, a) in enumerate(zip(obs, act)):
+        got = policy.step(o).astype("<f4")
+        if got.tobytes() != a[:policy.n_act].astype("<f4").tobytes():
+            print("%s: step %d: %s, not %s" % (path, t, got, a))
+            return 1
+    print("%s: every bit of %d steps agrees" % (path, len(act)))
+    return len(act) != len(obs) or not act
+
+
+if len(sys.argv) == 5 and sys.argv[1] == "--run":
+    sys.exit(run(*sys.argv[2:]))
 sys.exit(main(sys.argv[1:]))
