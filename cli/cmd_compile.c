@@ -1,4 +1,4 @@
-/* deft compile - an integer policy as C for any compiler. */
+/* deft compile - a policy as C for any compiler. */
 #include "arguments.h"
 #include "output.h"
 
@@ -41,13 +41,15 @@ static int compile(const args *a, const deft_loaded *l)
 {
     deft_error err = {DEFT_OK, ""};
     deft_c_files files;
-    if (!l->integer) {
-        return cli_fail_text(
-            &cmd_compile,
-            "%s: this policy computes with floats; 'deft quantize' makes integers of it",
-            cli_escaped(l->path, l->arena));
+    if (l->format != DEFT_FORMAT_IMAGE) {
+        return cli_fail_text(&cmd_compile,
+                             "%s: no image: 'deft quantize' makes one of integers of it, 'deft "
+                             "convert' one of floats",
+                             cli_escaped(l->path, l->arena));
     }
-    if (deft_c_write(l->stored, l->qmodel->model, a->name, l->arena, &files, &err) != DEFT_OK) {
+    const deft_bytes image = l->integer ? l->stored : l->image;
+    const deft_model *const model = l->integer ? l->qmodel->model : l->model;
+    if (deft_c_write(image, model, a->name, l->arena, &files, &err) != DEFT_OK) {
         (void)deft_error_prefix(&err, "%s", cli_escaped(l->path, l->arena));
         return cli_fail(&cmd_compile, &err);
     }
@@ -84,12 +86,13 @@ const cli_command cmd_compile = {
     .operands = "POLICY.deft -o DIR",
     .operands_min = 1,
     .operands_max = 1,
-    .summary = "write an integer policy as C for any compiler",
+    .summary = "write a policy as C for any compiler",
     .details =
         "NAME.c needs NAME.h and string.h and nothing else: constants that stay in flash, and a "
         "function for each layer. It compiles as C99, C17 and C++17 and gives the same bits "
         "as 'deft run' on every machine. main.c is an example that reads observations from "
-        "standard input. The integers are those of 'deft quantize'.",
+        "standard input. Images are those of 'deft quantize' (integers) and 'deft convert' "
+        "(floats, four times as large).",
     .examples = "deft quantize policy.onnx -o int8.deft\n"
                 "deft compile int8.deft -o firmware --name walk",
     .groups = groups,

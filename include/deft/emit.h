@@ -44,13 +44,13 @@ deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a,
 deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *a,
                               deft_qmodel **out, deft_image_options *opt, deft_error *err);
 
-/* The policy of an integer image as C99 that needs string.h and nothing else: NAME.h, NAME.c and an
- * example main.c. Also compiles as C++17. The same bits as the runtime. */
+/* The policy of an image, of integers or floats, as C99 that needs string.h and nothing else: NAME.h,
+ * NAME.c and an example main.c. Also compiles as C++17. The same bits as the runtime. */
 typedef struct deft_c_files {
     deft_bytes header, source, example; // text, in the arena
 } deft_c_files;
 /* m: the image's names and provenance, NULL: without. name: a C identifier. DEFT_E_ARG,
- * DEFT_E_UNSUPPORTED (a policy of floats), or why the image is not valid. */
+ * DEFT_E_SPACE, or why the image is not valid. */
 deft_status deft_c_write(deft_bytes image, const deft_model *m, const char *name, deft_arena *a,
                          deft_c_files *out, deft_error *err);
 bool deft_c_name_ok(const char *name);

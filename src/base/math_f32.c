@@ -192,36 +192,81 @@ float deft_sqrt_f32(float x)
     return from_bits((exponent << 23) + (uint32_t)(root - 0x800000u));
 }
 
+/* Activations, by the names of their layers. */
+static float relu_f32(float x)
+{
+    return x > 0 || x != x ? x : 0.0f;
+}
+
+static float leaky_relu_f32(float x, float alpha)
+{
+    return x < 0 ? alpha * x : x;
+}
+
+static float elu_f32(float x, float alpha)
+{
+    return x < 0 ? alpha * deft_expm1_f32(x) : x;
+}
+
+static float selu_f32(float x, float alpha, float beta)
+{
+    return x < 0 ? beta * (alpha * deft_expm1_f32(x)) : beta * x;
+}
+
+static float silu_f32(float x)
+{
+    return x * deft_sigmoid_f32(x);
+}
+
+static float gelu_f32(float x)
+{
+    return 0.5f * x * (1.0f + deft_erf_f32(x * 0.707106781186547524f));
+}
+
+static float gelu_tanh_f32(float x)
+{
+    return 0.5f * x * (1.0f + deft_tanh_f32(0.797884560802865356f * (x + 0.044715f * (x * x * x))));
+}
+
+static float softsign_f32(float x)
+{
+    return x / (1.0f + absolute(x));
+}
+
+static float clip_f32(float x, float lo, float hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
 float deft_activation_f32(deft_activation a, float x)
 {
     switch (a.kind) {
     case DEFT_ACT_NONE:
         return x;
     case DEFT_ACT_RELU:
-        return x > 0 || x != x ? x : 0.0f;
+        return relu_f32(x);
     case DEFT_ACT_LEAKY_RELU:
-        return x < 0 ? a.alpha * x : x;
+        return leaky_relu_f32(x, a.alpha);
     case DEFT_ACT_ELU:
-        return x < 0 ? a.alpha * deft_expm1_f32(x) : x;
+        return elu_f32(x, a.alpha);
     case DEFT_ACT_SELU:
-        return x < 0 ? a.beta * (a.alpha * deft_expm1_f32(x)) : a.beta * x;
+        return selu_f32(x, a.alpha, a.beta);
     case DEFT_ACT_SILU:
-        return x * deft_sigmoid_f32(x);
+        return silu_f32(x);
     case DEFT_ACT_GELU:
-        return 0.5f * x * (1.0f + deft_erf_f32(x * 0.707106781186547524f));
+        return gelu_f32(x);
     case DEFT_ACT_GELU_TANH:
-        return 0.5f * x *
-               (1.0f + deft_tanh_f32(0.797884560802865356f * (x + 0.044715f * (x * x * x))));
+        return gelu_tanh_f32(x);
     case DEFT_ACT_TANH:
         return deft_tanh_f32(x);
     case DEFT_ACT_SIGMOID:
         return deft_sigmoid_f32(x);
     case DEFT_ACT_SOFTSIGN:
-        return x / (1.0f + absolute(x));
+        return softsign_f32(x);
     case DEFT_ACT_SOFTPLUS:
         return deft_softplus_f32(x);
     case DEFT_ACT_CLIP:
-        return x < a.alpha ? a.alpha : x > a.beta ? a.beta : x;
+        return clip_f32(x, a.alpha, a.beta);
     }
     return x;
 }

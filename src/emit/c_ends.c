@@ -37,19 +37,18 @@ static bool has_previous(const c_writer *w)
     return e.prev_scale != NULL;
 }
 
-static void back_end_constants(c_writer *w, const deft_image_back *b, bool contract)
+void c_end(c_writer *w, const char *prefix, const char *name, const deft_image_end *e, uint32_t n)
 {
-    const uint32_t n = w->policy.n_act;
-    const deft_image_end *const e = &b->contract;
-    c_array_f32(w, "out_scale", b->out_scale, w->policy.n_output);
-    if (!contract) return;
-    if (e->offset) c_array_f32(w, "act_offset", e->offset, n);
-    if (e->scale) c_array_f32(w, "act_scale", e->scale, n);
-    if (e->lo) c_array_f32(w, "act_lo", e->lo, n);
-    if (e->hi) c_array_f32(w, "act_hi", e->hi, n);
-    (void)fprintf(w->f, "static const deft_image_end back = {%s, %s, %s, %s};\n",
-                  or_null(e->offset, "act_offset"), or_null(e->scale, "act_scale"),
-                  or_null(e->lo, "act_lo"), or_null(e->hi, "act_hi"));
+    static const char *const part[4] = {"offset", "scale", "lo", "hi"};
+    const float *const array[4] = {e->offset, e->scale, e->lo, e->hi};
+    char names[4][16] = {"NULL", "NULL", "NULL", "NULL"};
+    for (int i = 0; i < 4; i++) {
+        if (!array[i]) continue;
+        (void)snprintf(names[i], sizeof names[i], "%s_%s", prefix, part[i]);
+        c_array_f32(w, names[i], array[i], n);
+    }
+    (void)fprintf(w->f, "static const deft_image_end %s = {%s, %s, %s, %s};\n", name, names[0],
+                  names[1], names[2], names[3]);
 }
 
 /* Outputs of the network, in pieces that lie apart, to actions. */
@@ -93,7 +92,8 @@ void c_write_ends(c_writer *w)
     (void)fputs("\n/* Between the world's floats and the integers. */\n", w->f);
     front_end(w);
     // the previous of discrete actions is the number as it is
-    back_end_constants(w, &b, !discrete || has_previous(w));
+    c_array_f32(w, "out_scale", b.out_scale, w->policy.n_output);
+    if (!discrete || has_previous(w)) c_end(w, "act", "back", &b.contract, w->policy.n_act);
     put_actions(w, &b, discrete);
 }
 
@@ -159,7 +159,7 @@ static void step(const c_writer *w)
                 w->f);
 }
 
-static void selftest(c_writer *w)
+void c_write_selftest(c_writer *w)
 {
     const char *const name = w->name;
     if (!w->policy.selftest) {
@@ -169,7 +169,7 @@ static void selftest(c_writer *w)
                       name, name, name);
         return;
     }
-    const uint8_t *const payload = w->step.image + w->policy.selftest;
+    const uint8_t *const payload = w->image.data + w->policy.selftest;
     const uint32_t steps = deft_image_u16(payload), n_obs = w->policy.n_obs,
                    n_act = w->policy.n_act;
     const float *const obs = (const float *)(const void *)(payload + 4);
@@ -192,5 +192,5 @@ void c_write_api(c_writer *w)
 {
     reset(w);
     step(w);
-    selftest(w);
+    c_write_selftest(w);
 }

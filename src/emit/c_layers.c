@@ -46,19 +46,24 @@ void c_array_i32(FILE *f, const char *type, const char *name, const int32_t *v, 
 }
 
 /* Nine digits name every float32. */
+void c_number_f32(c_writer *w, float v)
+{
+    char text[32];
+    if (isinf(v)) {
+        w->infinite = true;
+        (void)fprintf(w->f, "%sINFINITY", v < 0 ? "-" : "");
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%.9g", (double)v);
+    (void)fprintf(w->f, "%s%sf", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
 void c_array_f32(c_writer *w, const char *name, const float *v, size_t n)
 {
     open_array(w->f, "float", name, n);
     for (size_t i = 0; i < n; i++) {
-        if (isinf(v[i])) {
-            w->infinite = true;
-            (void)fprintf(w->f, "%sINFINITY,", v[i] < 0 ? "-" : "");
-        } else {
-            char text[32];
-            (void)snprintf(text, sizeof text, "%.9g", (double)v[i]);
-            (void)fprintf(w->f, "%s%sf,", text, strpbrk(text, ".e") ? "" : ".0");
-        }
-        (void)fputs(i + 1 == n ? "" : i % 6 == 5 ? "\n    " : " ", w->f);
+        c_number_f32(w, v[i]);
+        (void)fputs(i + 1 == n ? "," : i % 6 == 5 ? ",\n    " : ", ", w->f);
     }
     close_array(w->f);
 }
@@ -267,16 +272,21 @@ static void put_output(const c_writer *w, uint32_t k, const deft_qplan *p)
                   (unsigned)p->out.format);
 }
 
-void c_write_layer(c_writer *w, uint32_t k)
+const char *c_layer_kind(uint8_t kind)
 {
     static const char *const what[] = {"",           "dense",  "GRU", "LSTM",    "layer norm",
                                        "activation", "affine", "sum", "product", "history"};
+    return what[kind];
+}
+
+void c_write_layer(c_writer *w, uint32_t k)
+{
     deft_qplan p;
     deft_qstep_plan(&w->step, k, &p);
     const deft_image_qlayer *const l = &p.layer;
     const uint32_t gates = deft_image_gates(l->kind);
     (void)fprintf(w->f, "\n/* Layer %u: %s, %u inputs, %u outputs. */\n", (unsigned)k,
-                  what[l->kind], (unsigned)l->n_in, (unsigned)l->n_out);
+                  c_layer_kind(l->kind), (unsigned)l->n_in, (unsigned)l->n_out);
     for (uint32_t j = 0; l->kind != DEFT_IMAGE_HISTORY && j < l->n_matrix; j++) {
         put_matrix(w, k, j, l);
     }

@@ -1,5 +1,5 @@
-/* c_policy.c - an integer policy as one .h and one .c for any compiler. The layers are called one
- * after the other with constant arguments; nothing is parsed on the device. */
+/* c_policy.c - a policy as one .h and one .c for any compiler. The layers are called one after the
+ * other with constant arguments; nothing is parsed on the device. */
 #include "emit/c_pieces.h"
 #include "emit/c_write.h"
 
@@ -68,11 +68,16 @@ static void put_ports(FILE *f, const char *title, const char *const *name, const
     (void)fputs(" */\n", f);
 }
 
+static const char *arithmetic(const c_writer *w)
+{
+    return w->image.integer ? "integer arithmetic" : "float32 arithmetic";
+}
+
 static void put_header(FILE *f, const c_writer *w)
 {
     const char *const name = w->name;
-    (void)fprintf(f, "/* %s.h - a trained policy in integer arithmetic, made by 'deft compile'.\n",
-                  name);
+    (void)fprintf(f, "/* %s.h - a trained policy in %s, made by 'deft compile'.\n", name,
+                  arithmetic(w));
     put_provenance(f, w);
     (void)fputs(" */\n#ifndef ", f);
     put_upper(f, name);
@@ -92,11 +97,11 @@ static void put_header(FILE *f, const c_writer *w)
     (void)fprintf(f,
                   "/* All that changes: the memory of one policy. Several run independently. */\n"
                   "typedef struct %s_state {\n"
-                  "    int16_t memory[%u];\n"
+                  "    %s memory[%u];\n"
                   "    uint32_t saturated; /* values that were clipped since the reset */\n"
                   "    uint32_t started;\n"
                   "} %s_state;\n\n",
-                  name, (unsigned)(w->policy.scratch_offset / 2), name);
+                  name, w->image.integer ? "int16_t" : "float", (unsigned)w->memory, name);
     (void)fprintf(f,
                   "/* Start of an episode; call it before the first step. */\n"
                   "void %s_reset(%s_state *s);\n\n",
@@ -160,15 +165,61 @@ static void put_main(FILE *f, const c_writer *w)
 /* The definitions of the .c file. */
 static void put_body(c_writer *w)
 {
-    (void)fprintf(w->f,
-                  "/* The policy. Addresses are bytes in the memory of a state. */\n"
-                  "static int16_t *at16(%s_state *s, uint32_t byte)\n{\n    return s->memory + "
-                  "byte / 2;\n}\n",
-                  w->name);
-    c_write_tables(w);
-    for (uint32_t k = 0; k < w->image.n_layer; k++) c_write_layer(w, k);
-    c_write_ends(w);
-    c_write_api(w);
+    const bool integer = w->image.integer;
+    if (integer) {
+        (void)fprintf(w->f,
+                      "/* The policy. Addresses are bytes in the memory of a state. */\n"
+                      "static int16_t *at16(%s_state *s, uint32_t byte)\n{\n    return s->memory + "
+                      "byte / 2;\n}\n",
+                      w->name);
+        c_write_tables(w);
+    } else {
+        (void)fprintf(
+            w->f,
+            "/* The policy. Addresses are floats in the memory of a state. */\n"
+            "static float *at(%s_state *s, uint32_t i)\n{\n    return s->memory + i;\n}\n",
+            w->name);
+    }
+    for (uint32_t k = 0; k < w->image.n_layer; k++) {
+        if (integer) {
+            c_write_layer(w, k);
+        } else {
+            c_write_layer_f32(w, k);
+        }
+    }
+    if (integer) {
+        c_write_ends(w);
+        c_write_api(w);
+    } else {
+        c_write_ends_f32(w);
+        c_write_api_f32(w);
+    }
+}
+
+/* Each operation on floats rounds by itself, which compilers must be told. Integer policies round
+ * by hand where a processor carries more digits; in floats that would be slow. */
+static void put_rounding(FILE *f, const c_writer *w)
+{
+    (void)fputs("/* Every operation on floats rounds by itself. */\n"
+                "#if defined(__FAST_MATH__)\n"
+                "#error \"-ffast-math changes what the policy computes\"\n"
+                "#endif\n",
+                f);
+    if (!w->image.integer) {
+        (void)fputs("#if FLT_EVAL_METHOD != 0\n"
+                    "#error \"floats must not carry extra precision (32-bit x86: -msse2 "
+                    "-mfpmath=sse)\"\n"
+                    "#endif\n",
+                    f);
+    }
+    (void)fputs("#if defined(__GNUC__) && !defined(__clang__)\n"
+                "#pragma GCC optimize(\"fp-contract=off\")\n"
+                "#elif defined(_MSC_VER)\n"
+                "#pragma fp_contract(off)\n"
+                "#else\n"
+                "#pragma STDC FP_CONTRACT OFF\n"
+                "#endif\n\n",
+                f);
 }
 
 static bool contains(const char *text, size_t size, const char *word)
@@ -182,15 +233,16 @@ static bool contains(const char *text, size_t size, const char *word)
 
 static void put_source(FILE *f, const c_writer *w, const c_pieces *p, const char *body, size_t size)
 {
-    (void)fprintf(
-        f,
-        "/* %s.c - a trained policy in integer arithmetic, made by 'deft compile'. Needs %s.h\n"
-        " * and string.h; compile it with -ffp-contract=off where the compiler would fuse.\n",
-        w->name, w->name);
+    (void)fprintf(f,
+                  "/* %s.c - a trained policy in %s, made by 'deft compile'. Needs %s.h\n"
+                  " * and string.h.\n",
+                  w->name, arithmetic(w), w->name);
     put_provenance(f, w);
     (void)fprintf(f, " */\n#include \"%s.h\"\n\n#include <float.h>\n", w->name);
     if (w->infinite) (void)fputs("#include <math.h>\n", f);
-    (void)fputs("#include <string.h>\n\n/* Arithmetic. */\n", f);
+    (void)fputs("#include <string.h>\n\n", f);
+    put_rounding(f, w);
+    (void)fputs("/* Arithmetic. */\n", f);
     c_pieces_write(p, f);
     const bool gates = contains(body, size, "&gate_output");
     if (gates) {
@@ -219,11 +271,10 @@ static deft_status open_policy(c_writer *w, deft_bytes image, deft_arena *a, def
     deft_status s = deft_image_open(&w->image, image.data, image.size);
     if (s == DEFT_OK) s = deft_policy_init(&w->policy, &cfg);
     if (s != DEFT_OK) return deft_fail(err, s, "this is no image that can be run");
-    if (!w->image.integer) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED,
-                         "the policy computes with floats: 'deft quantize' makes integers of it");
-    }
+    w->arena = a;
+    if (!w->image.integer) return c_plan_floats(w, err);
     w->step = deft_qstep_of(&w->policy);
+    w->memory = w->policy.scratch_offset / 2;
     return DEFT_OK;
 }
 
@@ -260,10 +311,10 @@ static deft_status write_files(c_writer *w, deft_arena *a, deft_c_files *out, de
     if (!open_text(&t)) return deft_fail(err, DEFT_E_SPACE, "out of memory");
     w->f = t.f;
     put_body(w);
-    bool good = close_text(&t, a, &body);
+    bool good = close_text(&t, a, &body) && !w->no_memory;
     if (good) c_pieces_want(&pieces, (const char *)body.data, body.size);
     static const char gate_types[] = "deft_output_q DEFT_NUM_S16";
-    if (good) c_pieces_want(&pieces, gate_types, sizeof gate_types - 1);
+    if (good && w->image.integer) c_pieces_want(&pieces, gate_types, sizeof gate_types - 1);
     good = good && open_text(&t);
     if (good) put_source(t.f, w, &pieces, (const char *)body.data, body.size);
     good = good && close_text(&t, a, &out->source) && open_text(&t);
@@ -277,10 +328,10 @@ static deft_status write_files(c_writer *w, deft_arena *a, deft_c_files *out, de
 bool deft_c_name_ok(const char *name)
 {
     static const char *const taken[] = {
-        "auto",  "break", "case",   "char",  "const",    "default", "do",     "double",
-        "else",  "enum",  "float",  "for",   "goto",     "if",      "inline", "int",
-        "long",  "main",  "return", "short", "signed",   "static",  "struct", "switch",
-        "union", "void",  "while",  "deft",  "unsigned", "class"};
+        "auto",   "break",    "case",   "char",   "const",  "default", "do",    "double", "else",
+        "enum",   "float",    "for",    "goto",   "if",     "inline",  "int",   "long",   "main",
+        "return", "short",    "signed", "static", "struct", "switch",  "union", "void",   "while",
+        "deft",   "unsigned", "class",  "string", "math",   "stdint",  "stdio"};
     if (!isalpha((unsigned char)name[0]) || strlen(name) > 40) return false;
     for (const char *s = name; *s; s++) {
         if (!isalnum((unsigned char)*s) && *s != '_') return false;
@@ -298,7 +349,7 @@ deft_status deft_c_write(deft_bytes image, const deft_model *m, const char *name
     if (!deft_c_name_ok(name)) {
         return deft_fail(err, DEFT_E_ARG, "a name is letters, digits and _, and no word of C");
     }
-    c_writer w = {.model = m, .bytes = image, .name = name};
+    c_writer w = {.model = m, .name = name};
     const deft_status s = open_policy(&w, image, a, err);
     return s == DEFT_OK ? write_files(&w, a, out, err) : s;
 }

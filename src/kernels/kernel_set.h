@@ -112,6 +112,7 @@ extern const deft_kernels_q deft_kernels_q_ref, deft_kernels_q_rows;
 
 /* The reference, for sets that have nothing better. */
 void deft_dense_rows_f32_ref(const deft_matrix_f32 *m, const float *x, float *y);
+void deft_gru_f32_ref(const deft_gru_f32 *g, const float *h, float *h_new);
 deft_dense_q deft_dense_s8_u8_ref, deft_dense_s8_s16_ref, deft_dense_s4_u8_ref,
     deft_dense_s4_s16_ref, deft_dense_s16_u8_ref, deft_dense_s16_s16_ref; // rows
 deft_dense_q deft_dense_panels_u8_ref, deft_dense_panels_s16_ref;         // S8 and S4

@@ -4,7 +4,7 @@
 #include "kernels/fixed.h"
 
 /* floor(sqrt(v)) */
-static uint32_t root(uint64_t v)
+static uint32_t square_root(uint64_t v)
 {
     uint64_t bit = (uint64_t)1 << 62, r = 0;
     while (bit > v) bit >>= 2;
@@ -42,7 +42,7 @@ static moments moments_of(const deft_pointwise_q *p, const void *x)
         const int64_t d = 16 * (int64_t)deft_input(p->in_format, x, i) - m.mean;
         squares += (uint64_t)(d * d);
     }
-    m.deviation = root((squares / p->n + p->epsilon) << 16);
+    m.deviation = square_root((squares / p->n + p->epsilon) << 16);
     if (m.deviation == 0) m.deviation = 1;
     return m;
 }

@@ -33,7 +33,7 @@ static void activation(deft_activation a, float *y, uint32_t n)
     for (uint32_t i = 0; i < n; i++) y[i] = deft_activation_f32(a, y[i]);
 }
 
-static void gru(const deft_gru_f32 *g, const float *h, float *h_new)
+void deft_gru_f32_ref(const deft_gru_f32 *g, const float *h, float *h_new)
 {
     const uint32_t n = g->n;
     for (uint32_t i = 0; i < n; i++) {
@@ -45,6 +45,6 @@ static void gru(const deft_gru_f32 *g, const float *h, float *h_new)
 }
 
 const deft_kernels_f32 deft_kernels_f32_ref = {deft_dense_rows_f32_ref, dense_panels, activation,
-                                               gru};
+                                               deft_gru_f32_ref};
 
 const deft_kernels deft_kernels_ref = {"ref", &deft_kernels_f32_ref, &deft_kernels_q_ref};

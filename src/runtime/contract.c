@@ -14,42 +14,36 @@ static float clip(const deft_image_end *e, uint32_t i, float x, uint32_t *clippe
     return x;
 }
 
-uint32_t deft_front_end(const uint8_t *payload, const float *obs, float *x, uint32_t n)
+uint32_t deft_front_end(const deft_image_end *e, const float *obs, float *x, uint32_t n)
 {
-    deft_image_end e;
-    deft_image_end_at(payload, &e);
     uint32_t clipped = 0;
     for (uint32_t i = 0; i < n; i++) {
         float v = obs[i];
-        if (e.offset) v = v - e.offset[i];
-        if (e.scale) v = v * e.scale[i];
-        x[i] = clip(&e, i, v, &clipped);
+        if (e->offset) v = v - e->offset[i];
+        if (e->scale) v = v * e->scale[i];
+        x[i] = clip(e, i, v, &clipped);
     }
     return clipped;
 }
 
-uint32_t deft_back_end(const uint8_t *payload, const float *y, float *act, uint32_t n)
+uint32_t deft_back_end(const deft_image_end *e, const float *y, float *act, uint32_t n)
 {
-    deft_image_end e;
-    deft_image_end_at(payload, &e);
     uint32_t clipped = 0;
     for (uint32_t i = 0; i < n; i++) {
         float v = y[i];
-        if (e.scale) v = v * e.scale[i];
-        if (e.offset) v = v + e.offset[i];
-        act[i] = clip(&e, i, v, &clipped);
+        if (e->scale) v = v * e->scale[i];
+        if (e->offset) v = v + e->offset[i];
+        act[i] = clip(e, i, v, &clipped);
     }
     return clipped;
 }
 
-void deft_back_end_inverse(const uint8_t *payload, const float *act, float *prev, uint32_t n)
+void deft_back_end_inverse(const deft_image_end *e, const float *act, float *prev, uint32_t n)
 {
-    deft_image_end e;
-    deft_image_end_at(payload, &e);
     for (uint32_t i = 0; i < n; i++) {
         float v = act[i];
-        if (e.offset) v = v - e.offset[i];
-        if (e.scale) v = v / e.scale[i];
+        if (e->offset) v = v - e->offset[i];
+        if (e->scale) v = v / e->scale[i];
         prev[i] = v;
     }
 }

@@ -1,5 +1,4 @@
 /* layer_f32.c - float32 layers. Part of the freestanding runtime. */
-#include "base/math_f32.h"
 #include "runtime/step.h"
 
 #include <string.h>
@@ -80,11 +79,6 @@ static deft_matrix_f32 matrix(const float *w, const float *b, uint32_t n_in, uin
     return m;
 }
 
-static void add_to(float *restrict y, const float *restrict x, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) y[i] += x[i];
-}
-
 static void gru(const deft_step *s, const deft_image_layer *l, const float *x, const float *h,
                 float *h_new)
 {
@@ -110,13 +104,13 @@ static void gru_reset_before(const deft_step *s, const deft_image_layer *l, cons
     const float *const bias_n = l->bias_h ? l->bias_h + 2 * (size_t)n : NULL;
     dense(s, l, matrix(l->weight, l->bias, l->n_in, 3 * n), x, gx);
     dense(s, l, matrix(l->weight_h, l->bias_h, n, 2 * n), h, gh);
-    add_to(gx, gh, 2 * n);
+    deft_add_to_f32(gx, gh, 2 * n);
     s->kernels->activation(sigmoid, gx, 2 * n);
-    for (uint32_t i = 0; i < n; i++) gh[i] = r[i] * h[i];
+    deft_product_f32(r, h, gh, n);
     dense(s, l, matrix(l->weight_h + 2 * (size_t)n * n, bias_n, n, n), gh, hn);
-    add_to(c, hn, n);
+    deft_add_to_f32(c, hn, n);
     s->kernels->activation(hyperbolic_tangent, c, n);
-    for (uint32_t i = 0; i < n; i++) h_new[i] = c[i] + z[i] * (h[i] - c[i]);
+    deft_blend_f32(c, z, h, h_new, n);
 }
 
 static void lstm(const deft_step *s, const deft_image_layer *l, const float *x, const float *h,
@@ -124,45 +118,17 @@ static void lstm(const deft_step *s, const deft_image_layer *l, const float *x, 
 {
     const uint32_t n = l->n_out;
     float *const gx = s->scratch, *const gh = gx + 4 * (size_t)n;
-    const float *const in = gx, *const f = gx + n, *const g = f + n, *const o = g + n;
-    const float *const c = h + n;
     float *const c_new = h_new + n;
     dense(s, l, matrix(l->weight, l->bias, l->n_in, 4 * n), x, gx);
     dense(s, l, matrix(l->weight_h, l->bias_h, n, 4 * n), h, gh);
-    add_to(gx, gh, 4 * n);
+    deft_add_to_f32(gx, gh, 4 * n);
     s->kernels->activation(sigmoid, gx, 2 * n);
     s->kernels->activation(hyperbolic_tangent, gx + 2 * (size_t)n, n);
     s->kernels->activation(sigmoid, gx + 3 * (size_t)n, n);
-    for (uint32_t i = 0; i < n; i++) h_new[i] = c_new[i] = f[i] * c[i] + in[i] * g[i];
+    deft_cell_f32(gx, h + n, c_new, n);
+    memcpy(h_new, c_new, n * sizeof *h_new);
     s->kernels->activation(hyperbolic_tangent, h_new, n);
-    for (uint32_t i = 0; i < n; i++) h_new[i] = o[i] * h_new[i];
-}
-
-static void layernorm(const deft_image_layer *l, const float *x, float *y)
-{
-    const uint32_t n = l->n_out;
-    float sum = 0, squares = 0;
-    for (uint32_t i = 0; i < n; i++) sum += x[i];
-    const float mean = sum / (float)n;
-    for (uint32_t i = 0; i < n; i++) {
-        const float d = x[i] - mean;
-        squares += d * d;
-    }
-    const float deviation = deft_sqrt_f32(squares / (float)n + l->epsilon);
-    for (uint32_t i = 0; i < n; i++) {
-        float v = (x[i] - mean) / deviation;
-        if (l->weight) v = v * l->weight[i];
-        y[i] = l->bias ? v + l->bias[i] : v;
-    }
-}
-
-static void affine(const deft_image_layer *l, const float *x, float *y)
-{
-    for (uint32_t i = 0; i < l->n_out; i++) {
-        float v = x[i];
-        if (l->weight) v = v * l->weight[i];
-        y[i] = l->bias ? v + l->bias[i] : v;
-    }
+    deft_product_f32(gx + 3 * (size_t)n, h_new, h_new, n);
 }
 
 static void history(const deft_image_layer *l, const float *x, const float *old, float *y,
@@ -184,18 +150,19 @@ static void history(const deft_image_layer *l, const float *x, const float *old,
 static void elementwise(const deft_image_layer *l, const float *x, float *y)
 {
     const uint32_t n = l->n_out;
+    const deft_matrix_f32 m = matrix(l->weight, l->bias, l->n_in, n);
     switch (l->kind) {
     case DEFT_IMAGE_LAYERNORM:
-        layernorm(l, x, y);
+        deft_layernorm_f32(&m, l->epsilon, x, y);
         break;
     case DEFT_IMAGE_AFFINE:
-        affine(l, x, y);
+        deft_affine_f32(&m, x, y);
         break;
     case DEFT_IMAGE_ADD:
-        for (uint32_t i = 0; i < n; i++) y[i] = x[i] + x[n + i];
+        deft_sum_f32(x, x + n, y, n);
         break;
     case DEFT_IMAGE_MUL:
-        for (uint32_t i = 0; i < n; i++) y[i] = x[i] * x[n + i];
+        deft_product_f32(x, x + n, y, n);
         break;
     default: // DEFT_IMAGE_ACTIVATION
         memcpy(y, x, n * sizeof *y);

@@ -67,8 +67,20 @@ void deft_step_layer(const deft_step *s, uint32_t index);
 
 /* Front end: n_obs values to x; returns how many were clipped. Back end likewise: the network's y
  * to actions; and the previous action back into the network's units. */
-uint32_t deft_front_end(const uint8_t *payload, const float *obs, float *x, uint32_t n);
-uint32_t deft_back_end(const uint8_t *payload, const float *y, float *act, uint32_t n);
-void deft_back_end_inverse(const uint8_t *payload, const float *act, float *prev, uint32_t n);
+uint32_t deft_front_end(const deft_image_end *e, const float *obs, float *x, uint32_t n);
+uint32_t deft_back_end(const deft_image_end *e, const float *y, float *act, uint32_t n);
+void deft_back_end_inverse(const deft_image_end *e, const float *act, float *prev, uint32_t n);
+float deft_argmax(const float *y, uint32_t n); // the first of equals
+
+/* What layers do besides products with matrices: y += x; y = a + b; y = a b; and in recurrent ones
+ * h' = c + z (h - c) and c' = f c + i g, gates [4][n] in the order i, f, g, o. Layer normalisation
+ * and affine take m's weights and bias, one for each of n_out. */
+void deft_add_to_f32(float *y, const float *x, uint32_t n);
+void deft_sum_f32(const float *a, const float *b, float *y, uint32_t n);
+void deft_product_f32(const float *a, const float *b, float *y, uint32_t n);
+void deft_blend_f32(const float *c, const float *z, const float *h, float *h_new, uint32_t n);
+void deft_cell_f32(const float *gates, const float *c, float *c_new, uint32_t n);
+void deft_layernorm_f32(const deft_matrix_f32 *m, float epsilon, const float *x, float *y);
+void deft_affine_f32(const deft_matrix_f32 *m, const float *x, float *y);
 
 #endif

@@ -121,44 +121,37 @@ static deft_step step_of(const deft_policy *p)
     return s;
 }
 
-static float argmax(const float *y, uint32_t n)
-{
-    uint32_t best = 0; // the first of equals
-    for (uint32_t i = 1; i < n; i++) {
-        if (y[i] > y[best]) best = i;
-    }
-    return (float)best;
-}
-
 static deft_status step(deft_policy *p, const float *obs, const float *applied_prev, float *act)
 {
     deft_step s = step_of(p);
     const fixed_values at = fixed_of(p->n_obs, p->n_act);
-    const uint8_t *const image = s.image, *const back_end = image + p->back_end;
+    deft_image_end front, back;
+    deft_image_end_at(s.image + p->front_end, &front);
+    deft_image_end_at(s.image + p->back_end, &back);
     float *const last = floats_at(p, p->state_offset + 2 * p->state_size);
     float *const x = s.values + at.obs, *const applied = s.values + at.applied;
     float *const action = s.values + at.act;
 
-    uint32_t clipped = deft_front_end(image + p->front_end, obs, x, p->n_obs);
+    uint32_t clipped = deft_front_end(&front, obs, x, p->n_obs);
     s.obs = x;
     s.prev = last;
     if (applied_prev) {
-        deft_back_end_inverse(back_end, applied_prev, applied, p->n_act);
+        deft_back_end_inverse(&back, applied_prev, applied, p->n_act);
         s.prev = applied;
     }
     for (uint32_t k = 0; k < p->n_layer; k++) deft_step_layer(&s, k);
     const float *const y =
-        deft_step_gather(&s, image + p->outputs, p->n_out_segment, s.values + at.output);
+        deft_step_gather(&s, s.image + p->outputs, p->n_out_segment, s.values + at.output);
 
     // Weights are finite, but sums of huge observations need not be.
     if (!deft_all_finite(y, p->n_output)) return DEFT_E_RANGE;
     if (!deft_all_finite(s.new_state, p->state_size / 4)) return DEFT_E_RANGE;
     if (p->flags & DEFT_POLICY_DISCRETE) {
-        action[0] = argmax(y, p->n_output);
+        action[0] = deft_argmax(y, p->n_output);
     } else {
-        clipped += deft_back_end(back_end, y, action, p->n_act);
+        clipped += deft_back_end(&back, y, action, p->n_act);
     }
-    deft_back_end_inverse(back_end, action, applied, p->n_act);
+    deft_back_end_inverse(&back, action, applied, p->n_act);
     if (!deft_all_finite(action, p->n_act) || !deft_all_finite(applied, p->n_act))
         return DEFT_E_RANGE;
 

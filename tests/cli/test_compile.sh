@@ -2,7 +2,7 @@
 # Emitted C gives the bits of the runtime: every kind of layer; each compiler, language and level of
 # optimization that is here; 32 bits; AArch64. Over 500 recurrent steps.
 . "$2/tests/cli/harness.sh"
-strict="-ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror"
+strict="-Wall -Wextra -Wpedantic -Wconversion -Werror"
 steps=500
 
 # observations N FILE - steps rows of N numbers, and the same with a header as FILE.csv
@@ -38,10 +38,15 @@ agrees() {
 }
 have() { command -v "$1" >/dev/null; }
 
-# every kind of layer that the fixtures have
-n=0
+# every kind of layer that the fixtures have, in integers and in floats
+n=0 floats=0
 for onnx in "$policies"/*.onnx; do
     name=$(basename "$onnx" .onnx)
+    if "$deft" convert "$onnx" -o "$dir/p.deft" >"$dir/out" 2>"$dir/err" </dev/null; then
+        emit "$dir/p.deft"
+        agrees "$name, float32" "" cc -std=c99 -O1
+        floats=$((floats + 1))
+    fi
     scheme=int8
     [ $((n % 4)) != 1 ] || scheme=w4a8
     [ $((n % 4)) != 2 ] || scheme=int16
@@ -52,44 +57,62 @@ for onnx in "$policies"/*.onnx; do
     agrees "$name, $scheme" "" cc -std=c99 -O1
     n=$((n + 1))
 done
-[ $n -ge 50 ] || fail "only $n fixtures became C"
-echo "$n fixtures agree over $steps steps"
+[ $n -ge 50 ] && [ $floats -ge 70 ] || fail "only $n and $floats fixtures became C"
+echo "$n fixtures in integers, $floats in floats agree over $steps steps"
 
-# compilers: a policy of GRU layers and one of int4
+# compilers, with what they do to floats by default: policies of GRU layers in int8, int4 and floats
 everywhere() {
     for cc in gcc clang; do
         have $cc || continue
         for o in -O0 -O1 -O2 -O3 -Os; do agrees "$1" "" $cc -std=c99 $o; done
         agrees "$1" "" $cc -std=c17 -O2
+        ! grep -q ' fma ' /proc/cpuinfo || agrees "$1" "" $cc -std=gnu17 -O3 -mfma
     done
     for cxx in g++ clang++; do
         have $cxx || continue
         lang=c++ agrees "$1" "" $cxx -std=c++17 -O2
     done
     if echo 'int main(void){return 0;}' | gcc -m32 -x c - -o "$dir/m32" 2>/dev/null; then
-        for o in -O0 -O2 -O3; do agrees "$1" "" gcc -std=c99 -m32 $o; done
-        agrees "$1" "" gcc -std=c99 -m32 -mfpmath=387 -O2
+        for o in -O0 -O1 -O2 -O3 -Os; do agrees "$1" "" gcc -std=c99 -m32 -msse2 -mfpmath=sse $o; done
+        if [ "$2" = integer ]; then
+            for o in -O0 -O2 -O3; do agrees "$1" "" gcc -std=c99 -m32 -mfpmath=387 $o; done
+        else
+            ! gcc -std=c99 -m32 -mfpmath=387 -c "$dir/c/policy.c" -o "$dir/m32" 2>"$dir/err" || fail "$1: x87"
+            says 'extra precision'
+        fi
     else
         echo "no -m32: left out"
     fi
     if have aarch64-linux-gnu-gcc && have qemu-aarch64; then
-        for cpu in cortex-a72 max; do
-            agrees "$1" "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu $cpu" aarch64-linux-gnu-gcc -std=c99 -O2
+        for o in -O0 -O1 -O2 -O3 -Os; do
+            agrees "$1" "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu cortex-a72" aarch64-linux-gnu-gcc -std=gnu17 $o
         done
+        agrees "$1" "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max" aarch64-linux-gnu-gcc -std=c99 -O2
+        ! have clang || agrees "$1" "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max" clang \
+            --target=aarch64-linux-gnu -O3
     else
         echo "no aarch64: left out"
     fi
+    ! gcc -ffast-math -c "$dir/c/policy.c" -o "$dir/fast" 2>"$dir/err" || fail "$1: -ffast-math"
+    says 'fast-math'
 }
 for scheme in int8 w4a8; do
     expect 0 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 2 --scheme $scheme -o "$dir/p.deft"
     emit "$dir/p.deft"
-    everywhere "ra-td3 pendulum, $scheme"
+    everywhere "ra-td3 pendulum, $scheme" integer
 done
+expect 0 convert "$src/models/pendulum/ra-td3.onnx" --contract pendulum --previous last -o "$dir/f.deft"
+emit "$dir/f.deft"
+everywhere "ra-td3 pendulum, float32" float
 ref=${DEFT_REFERENCE_DIR-}
 if [ -d "$ref/models/onnx" ]; then
     for onnx in "$ref"/models/onnx/a*.onnx; do
+        case $onnx in */aug_*) rewire="--rewire cascade" ;; *) rewire= ;; esac
+        # shellcheck disable=SC2086
+        expect 0 convert "$onnx" $rewire -o "$dir/p.deft"
+        emit "$dir/p.deft"
+        agrees "$(basename "$onnx"), float32" "" cc -std=c99 -O2
         for scheme in int8 w4a8; do
-            case $onnx in */aug_*) rewire="--rewire cascade" ;; *) rewire= ;; esac
             # shellcheck disable=SC2086
             expect 0 quantize "$onnx" $rewire -n 1 --scheme $scheme -o "$dir/p.deft"
             emit "$dir/p.deft"
@@ -98,9 +121,9 @@ if [ -d "$ref/models/onnx" ]; then
     done
 fi
 
-# two policies in one program
+# two policies in one program, one of floats; integers in panels become rows
 expect 0 compile "$dir/p.deft" -o "$dir/two" --name walk
-expect 0 compile "$dir/p.deft" -o "$dir/two" --name stand
+expect 0 compile "$dir/f.deft" -o "$dir/two" --name stand
 cat >"$dir/two/main.c" <<'C'
 #include "stand.h"
 #include "walk.h"
@@ -112,16 +135,22 @@ C
 cc -std=c99 $strict "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "two policies"
 "$dir/prog" || fail "two policies in one program"
 # a self-test that can fail
-sed 's/test_act\[\([0-9]*\)\] = {/&\n    0.123f + /' "$dir/two/walk.c" >"$dir/two/w" && mv "$dir/two/w" "$dir/two/walk.c"
-cc -std=c99 "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "damaged"
-! "$dir/prog" || fail "the self-test passes with other actions"
+for damaged in walk stand; do
+    cp "$dir/two/$damaged.c" "$dir/whole"
+    sed 's/test_act\[\([0-9]*\)\] = {/&\n    0.123f + /' "$dir/whole" >"$dir/two/$damaged.c"
+    cc -std=c99 "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "damaged"
+    ! "$dir/prog" || fail "the self-test of $damaged passes with other actions"
+    cp "$dir/whole" "$dir/two/$damaged.c"
+done
 
 # misuse
 expect 2 compile "$dir/p.deft"
 expect 2 compile "$dir/p.deft" -o "$dir/c" --name 'int'
 expect 2 compile "$dir/p.deft" -o "$dir/c" --name '../x'
+expect 2 compile "$dir/p.deft" -o "$dir/c" --name string # string.h is taken
 expect 1 compile "$src/models/pendulum/td3.onnx" -o "$dir/none"
 says 'deft quantize'
+says 'convert'
 [ ! -e "$dir/none" ] || fail "a failed compile left a folder"
 : >"$dir/file"
 expect 1 compile "$dir/p.deft" -o "$dir/file"
