@@ -117,13 +117,14 @@ Q_INLINE void q_narrow(const q_span *p, const inputs *in, int32_t *acc, const in
     uint32_t safe = readable < QBYTES ? 0 : (uint32_t)((readable - QBYTES) / stride + 1), g = 0;
     if (safe > p->groups) safe = p->groups;
     const uint8_t *w = p->weight;
-    sums s0 = start(in, how), s1 = {0}, s2 = {0}, s3 = {0};
-    for (; g + 4 <= safe; g += 4, w += 4 * stride) {
-        mac(&s0, q_bytes(w), spread(in, g, how), how);
-        mac(&s1, q_bytes(w + stride), spread(in, g + 1, how), how);
-        mac(&s2, q_bytes(w + 2 * stride), spread(in, g + 2, how), how);
-        mac(&s3, q_bytes(w + 3 * stride), spread(in, g + 3, how), how);
+    const uint32_t ways = Q_MOST(how), count = 1;
+    Q_EACH(Q_SUMS)
+#define Q_MAC(k)                                                                                   \
+    if (k < ways) mac(&s##k, q_bytes(w + (size_t)k * stride), spread(in, g + k, how), how);
+    for (; g + ways <= safe; g += ways, w += ways * stride) {
+        Q_EACH(Q_MAC)
     }
+#undef Q_MAC
     for (; g < safe; g++, w += stride) mac(&s0, q_bytes(w), spread(in, g, how), how);
     // behind these there is not enough to read
     for (; g < p->groups; g++, w += stride) {
@@ -136,8 +137,12 @@ Q_INLINE void q_narrow(const q_span *p, const inputs *in, int32_t *acc, const in
         }
         mac(&s0, q_bytes(last), spread_rest(in, g, how), how);
     }
-    const qi t[4] = {total(&s0, how), total(&s1, how), total(&s2, how), total(&s3, how)};
-    q_add_up(t, acc, 1, 4, p->again);
+    qi t[8];
+#define Q_TOTAL(k)                                                                                 \
+    if (k < ways) t[k] = total(&s##k, how);
+    Q_EACH(Q_TOTAL)
+#undef Q_TOTAL
+    q_add_up(t, acc, 1, ways, p->again);
 }
 
 static __attribute__((noinline)) void q_narrow_u8(const q_span *p, const inputs *in, int32_t *acc)
