@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OWN_MOST = 1 << 28 }; // multiplications
+
 struct deft_blas {
     void *library;
     void (*sgemm)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, enum CBLAS_TRANSPOSE, blasint, blasint,
@@ -13,6 +15,7 @@ struct deft_blas {
                   blasint);
     void (*set_threads)(int);
     char *(*core)(void);
+    bool own; // small products are ours
 };
 
 /* The newest kernel set of OpenBLAS 0.3.21 that this CPU executes; NULL: leave the choice to it. */
@@ -57,6 +60,10 @@ deft_status deft_blas_create(const char *core, deft_blas **out, deft_error *err)
         return deft_fail(err, DEFT_E_UNSUPPORTED,
                          "training needs OpenBLAS: apt install libopenblas0");
     }
+#if defined(__x86_64__)
+    // whoever names an older kernel set wants the results of an older CPU
+    b->own = __builtin_cpu_supports("avx512f") && strcmp(b->core(), "SkylakeX") == 0;
+#endif
     *out = b;
     return DEFT_OK;
 }
@@ -73,9 +80,16 @@ const char *deft_blas_core(const deft_blas *b)
     return b->core();
 }
 
-void deft_blas_gemm(const deft_blas *b, const deft_gemm *g)
+bool deft_blas_gemm(const deft_blas *b, const deft_gemm *g)
 {
+#if defined(__x86_64__)
+    if (b->own && (int64_t)g->m * g->n * g->k <= OWN_MOST && (g->beta == 0 || g->beta == 1)) {
+        deft_gemm_avx512(g);
+        return true;
+    }
+#endif
     b->sgemm(CblasRowMajor, g->a_transposed ? CblasTrans : CblasNoTrans,
              g->b_transposed ? CblasTrans : CblasNoTrans, g->m, g->n, g->k, 1, g->a, g->lda, g->b,
              g->ldb, g->beta, g->c, g->ldc);
+    return !g->bias && !g->relu;
 }

@@ -19,7 +19,8 @@ void deft_blas_destroy(deft_blas *b);           // NULL is fine
 const char *deft_blas_core(const deft_blas *b); // "SkylakeX", as OpenBLAS says
 
 /* Row-major, leading dimensions in elements: C = A B + beta C, with A [m][k] or its transpose
- * [k][m] stored, B likewise. */
+ * [k][m] stored, B likewise. And then, where a layer's bias and unit are at hand: C = max(C + bias,
+ * 0) or what of it is wanted. */
 typedef struct deft_gemm {
     int m, n, k;
     bool a_transposed, b_transposed;
@@ -27,7 +28,16 @@ typedef struct deft_gemm {
     float *c;
     int lda, ldb, ldc;
     float beta;
+    const float *bias; // [n], NULL: none
+    bool relu;
 } deft_gemm;
-void deft_blas_gemm(const deft_blas *b, const deft_gemm *g);
+/* False: bias and ReLU are still to be done. */
+bool deft_blas_gemm(const deft_blas *b, const deft_gemm *g);
+
+#if defined(__x86_64__)
+/* The same for a CPU with AVX-512 F, for beta 0 and 1; what deft_blas_gemm does with small
+ * products, on which a library spends as long as they take. */
+void deft_gemm_avx512(const deft_gemm *g);
+#endif
 
 #endif

@@ -72,18 +72,24 @@ const float *deft_net_forward(const deft_train_ops *o, const deft_net *n, const 
         float *y = t->y[l];
         const bool norm = n->layer_norm && !last;
         float *z = norm ? t->n[l] : y;
-        deft_blas_gemm(o->blas, &(deft_gemm){.m = t->rows,
-                                             .n = out,
-                                             .k = in,
-                                             .b_transposed = true,
-                                             .a = x,
-                                             .lda = in,
-                                             .b = w,
-                                             .ldb = in,
-                                             .c = z,
-                                             .ldc = out});
         const deft_unit f = last ? DEFT_UNIT_LINEAR : n->hidden;
-        if (norm || t->mask[l]) {
+        const bool plain = !norm && !t->mask[l], relu = f == DEFT_UNIT_RELU;
+        const bool fused = plain && (relu || f == DEFT_UNIT_LINEAR);
+        const bool done = deft_blas_gemm(o->blas, &(deft_gemm){.m = t->rows,
+                                                               .n = out,
+                                                               .k = in,
+                                                               .b_transposed = true,
+                                                               .a = x,
+                                                               .lda = in,
+                                                               .b = w,
+                                                               .ldb = in,
+                                                               .c = z,
+                                                               .ldc = out,
+                                                               .bias = fused ? b : NULL,
+                                                               .relu = fused && relu});
+        if (fused && done) {
+            // bias and unit are in y
+        } else if (!plain) {
             o->vec->bias_unit(z, b, t->rows, out, DEFT_UNIT_LINEAR);
             if (t->mask[l]) o->vec->multiply(z, t->mask[l], t->rows * out);
             if (norm) o->vec->norm(z, t->r[l], y, b + out, t->rows, out);

@@ -55,15 +55,17 @@ static void adam(const deft_adam *a, float *restrict param, float *restrict mome
 {
     const double c1 = 1 - pow((double)a->beta1, (double)a->step);
     const double c2 = 1 - pow((double)a->beta2, (double)a->step);
-    const float step = (float)((double)a->rate / c1), root = (float)sqrt(c2);
-    const float b1 = a->beta1, b2 = a->beta2, e = a->epsilon, d1 = 1 - b1, d2 = 1 - b2;
+    // rate / c1 * m / (sqrt(v) / root + e), with one division: those and roots are what takes time
+    const double root = sqrt(c2);
+    const float step = (float)((double)a->rate / c1 * root), e = (float)((double)a->epsilon * root);
+    const float b1 = a->beta1, b2 = a->beta2, d1 = 1 - b1, d2 = 1 - b2;
     for (int i = 0; i < n; i++) {
         const float g = grad[i];
         const float m = moment1[i] * b1 + g * d1;
         const float v = moment2[i] * b2 + g * g * d2;
         moment1[i] = m;
         moment2[i] = v;
-        param[i] -= step * (m / (sqrtf(v) / root + e));
+        param[i] -= step * m / (sqrtf(v) + e);
     }
 }
 
