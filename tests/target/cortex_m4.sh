@@ -1,6 +1,7 @@
 #!/bin/sh
 # cortex_m4.sh DEFT SOURCE_DIR - emitted C and the freestanding runtime on an emulated Cortex-M4: 500
-# recurrent steps, every bit of every action equal to the host's; instructions per step counted.
+# recurrent steps, every bit of every action equal to the host's; instructions per step counted. Integers
+# and floats, -O2 and -Os, with and without a float unit, and compilers that fuse by default.
 # Policies: those that are shipped, and those of $DEFT_REFERENCE_DIR where it is set.
 set -eu
 deft=$1 src=$2
@@ -13,7 +14,7 @@ done
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 steps=500
-cpu="-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard"
+fpu="-mfpu=fpv4-sp-d16 -mfloat-abi=hard"
 link="--specs=picolibc.specs --oslib=semihost --crt0=hosted -Wl,--gc-sections
     -Wl,--defsym=__flash=0,--defsym=__flash_size=0x400000,--defsym=__ram=0x20000000
     -Wl,--defsym=__ram_size=0x100000,--defsym=__stack_size=0x4000"
@@ -72,7 +73,7 @@ C
 cat >"$tmp/runtime.c" <<'C'
 #include "deft/policy.h"
 extern const unsigned char image[], image_end[];
-static _Alignas(16) unsigned char arena[4096];
+static _Alignas(16) unsigned char arena[32768];
 static deft_policy policy;
 int policy_open(void);
 int policy_act(const float *obs, float *act);
@@ -121,7 +122,7 @@ board() {
     row=$1
     shift
     # shellcheck disable=SC2086
-    arm-none-eabi-gcc $cpu $link -std=c11 -ffp-contract=off -ffunction-sections -fdata-sections $opt -I"$tmp" -I"$src/include" \
+    arm-none-eabi-gcc $cpu $link -std=gnu11 -ffunction-sections -fdata-sections $opt -I"$tmp" -I"$src/include" \
         "$tmp/board.c" "$@" -o "$tmp/board.elf" 2>"$tmp/log" || { cat "$tmp/log"; echo "$row: does not link"; exit 1; }
     timeout 300 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
         -semihosting-config enable=on,target=native -icount shift=0 -kernel "$tmp/board.elf" >"$tmp/out" 2>&1 ||
@@ -129,61 +130,89 @@ board() {
     awk -v row="$row" -v steps=$steps '/^ticks/ { printf "| %s | %d |\n", row, $2 * 40 / steps }' "$tmp/out"
 }
 
-# the runtime for integers, once for each level
+# the runtime for everything and that for integers alone, once for each way to compile
 runtime_library() {
-    dir=$tmp/rt$opt
-    mkdir -p "$dir"
-    for f in base/crc32 base/status runtime/parts/integers kernels/kernels_int kernels/kernels_q_ref \
-        kernels/kernels_q_pointwise; do
+    cpu="-mcpu=cortex-m4 -mthumb $floats"
+    dir="$tmp/rt$opt$(echo "$floats" | tr -d ' ')"
+    rm -rf "$dir"
+    mkdir -p "$dir/integers" "$dir/all"
+    for f in "$src"/src/image/*.c "$src"/src/runtime/*.c; do echo "$f"; done >"$dir/both"
+    for f in base/crc32 base/status kernels/kernels_int kernels/kernels_q_ref kernels/kernels_q_pointwise; do
         echo "$src/src/$f.c"
-    done >"$dir/list"
-    for f in "$src"/src/image/*.c "$src"/src/runtime/*.c; do
-        case $f in
-        */image_layer.c | */image_open.c | *_f32.c | */contract.c | */defaults.c) ;;
-        *) echo "$f" ;;
-        esac
-    done >>"$dir/list"
-    while read -r f; do
-        # shellcheck disable=SC2086
-        arm-none-eabi-gcc $cpu -isystem /usr/lib/picolibc/arm-none-eabi/include -std=c99 -ffreestanding \
-            -ffp-contract=off -ffunction-sections $opt -I"$src/include" -I"$src/src" -c "$f" -o "$dir/$(basename "$f").o"
-    done <"$dir/list"
-    arm-none-eabi-ar rc "$dir/libdeft_rt.a" "$dir"/*.o
+    done >>"$dir/both"
+    {
+        cat "$dir/both"
+        for f in base/math_f32 kernels/kernels_ref kernels/kernels_q_panels; do echo "$src/src/$f.c"; done
+    } >"$dir/all/list"
+    {
+        grep -v -e '/image_layer\.c$' -e '/image_open\.c$' -e '_f32\.c$' -e '/contract\.c$' -e '/defaults\.c$' "$dir/both"
+        echo "$src/src/runtime/parts/integers.c"
+    } >"$dir/integers/list"
+    for part in integers all; do
+        while read -r f; do
+            # shellcheck disable=SC2086
+            arm-none-eabi-gcc $cpu -isystem /usr/lib/picolibc/arm-none-eabi/include -std=c99 -ffreestanding \
+                -ffp-contract=off -ffunction-sections $opt -I"$src/include" -I"$src/src" -c "$f" \
+                -o "$dir/$part/$(basename "$f").o"
+        done <"$dir/$part/list"
+        arm-none-eabi-ar rc "$dir/$part/libdeft_rt.a" "$dir/$part"/*.o
+    done
 }
 
-policy() { # NAME FILE SCHEME OPTION...
-    name=$1 file=$2 scheme=$3
-    shift 3
-    "$deft" quantize "$file" "$@" -n 1 --scheme "$scheme" --layout rows -o "$tmp/policy.deft" >"$tmp/log" 2>&1 ||
-        { cat "$tmp/log"; exit 1; }
+policy() { # NAME FILE SCHEME REWIRE_OR_NOTHING CALIBRATION...
+    name=$1 file=$2 scheme=$3 rewire=$4
+    shift 4
+    part=integers
+    if [ "$scheme" = float32 ]; then
+        part=all
+        # shellcheck disable=SC2086
+        "$deft" convert "$file" $rewire -o "$tmp/policy.deft" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    else
+        # shellcheck disable=SC2086
+        "$deft" quantize "$file" $rewire "$@" -n 1 --scheme "$scheme" --layout rows -o "$tmp/policy.deft" \
+            >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    fi
     rm -rf "$tmp/c"
     "$deft" compile "$tmp/policy.deft" -o "$tmp/c" >"$tmp/log"
     data "$tmp/policy.deft"
     # shellcheck disable=SC2086
     (cd "$tmp" && arm-none-eabi-gcc $cpu -c image.s -o image.o &&
-        arm-none-eabi-gcc $cpu -isystem /usr/lib/picolibc/arm-none-eabi/include -std=c99 $opt -c c/policy.c -o policy.o)
+        arm-none-eabi-gcc $cpu -isystem /usr/lib/picolibc/arm-none-eabi/include -std=gnu11 $opt -c c/policy.c -o policy.o)
     flash=$(arm-none-eabi-size "$tmp/policy.o" | awk 'NR == 2 { print $1 }')
-    ram=$(sed -n 's/.*memory\[\([0-9]*\)\].*/\1/p' "$tmp/c/policy.h")
-    board "$name | $scheme | emitted C | $flash | $((2 * ram + 8))" "$tmp/emitted.c" "$tmp/c/policy.c"
-    board "$name | $scheme | runtime | |" "$tmp/runtime.c" "$tmp/image.o" "$dir/libdeft_rt.a"
+    ram=$(sed -n 's/.* memory\[\([0-9]*\)\].*/\1/p' "$tmp/c/policy.h")
+    case $scheme in float32) ram=$((4 * ram)) ;; *) ram=$((2 * ram)) ;; esac
+    board "$name | $scheme | $how emitted C | $flash | $((ram + 8))" "$tmp/emitted.c" "$tmp/c/policy.c"
+    board "$name | $scheme | $how runtime | |" "$tmp/runtime.c" "$tmp/image.o" "$dir/$part/libdeft_rt.a"
 }
 
-echo "| policy | scheme | | flash, bytes | RAM, bytes | instructions a step |"
-echo "|---|---|---|---|---|---|"
-opt=-O2
-runtime_library
-for scheme in int8 w4a8; do
+pendulum() {
     for p in td3 ra-td3; do
-        policy "pendulum $p" "$src/models/pendulum/$p.onnx" "$scheme" --env pendulum
+        policy "pendulum $p" "$src/models/pendulum/$p.onnx" "$1" '' --env pendulum
     done
+}
+
+everything() {
+    pendulum "$1"
     for p in "$src"/models/quaid/policies/*.onnx; do
-        [ ! -f "$p" ] || policy "quaid $(basename "$p" .onnx)" "$p" "$scheme"
+        [ ! -f "$p" ] || policy "quaid $(basename "$p" .onnx)" "$p" "$1" ''
     done
     ref=${DEFT_REFERENCE_DIR-}
-    [ -d "$ref/models/onnx" ] || continue
-    policy "paper's TD3" "$ref"/models/onnx/act_*_TD3_*.onnx "$scheme"
-    policy "paper's SAC" "$ref"/models/onnx/act_*_SAC_*.onnx "$scheme"
-    policy "paper's RA-TD3" "$ref"/models/onnx/aug_*_RA-TD3_*.onnx "$scheme" --rewire cascade
-    policy "paper's RA-SAC" "$ref"/models/onnx/aug_*_RA-SAC_*.onnx "$scheme" --rewire cascade
-done
+    [ -d "$ref/models/onnx" ] || return 0
+    policy "paper's TD3" "$ref"/models/onnx/act_*_TD3_*.onnx "$1" ''
+    policy "paper's SAC" "$ref"/models/onnx/act_*_SAC_*.onnx "$1" ''
+    policy "paper's RA-TD3" "$ref"/models/onnx/aug_*_RA-TD3_*.onnx "$1" '--rewire cascade'
+    policy "paper's RA-SAC" "$ref"/models/onnx/aug_*_RA-SAC_*.onnx "$1" '--rewire cascade'
+}
+
+echo "| policy | numbers | | flash, bytes | RAM, bytes | instructions a step |"
+echo "|---|---|---|---|---|---|"
+opt=-O2 floats=$fpu how='-O2,'
+runtime_library
+for scheme in int8 w4a8 float32; do everything $scheme; done
+opt=-Os how='-Os,'
+runtime_library
+everything int8
+opt=-O2 floats=-mfloat-abi=soft how='-O2, no float unit,'
+runtime_library
+for scheme in int8 float32; do pendulum $scheme; done
 echo "every bit of $steps steps equals the host's"
