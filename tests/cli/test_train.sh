@@ -26,7 +26,7 @@ for f in policy.onnx policy.deft policy-int8.deft last.onnx progress.csv; do
     cmp -s "$dir/whole/$f" "$dir/killed/$f" || fail "$f differs after kill -9 and --resume"
 done
 
-[ "$(ls "$dir"/killed/events.out.tfevents.* | wc -l)" = 2 ] || fail "not an event file for each session"
+[ "$(find "$dir/killed" -name 'events.out.tfevents.*' | wc -l)" = 2 ] || fail "not an event file for each session"
 /usr/bin/python3 "$src/tests/cli/read_run.py" "$dir/whole" 1 || fail "logs of the whole run"
 /usr/bin/python3 "$src/tests/cli/read_run.py" "$dir/killed" 2 || fail "logs of the killed run"
 
@@ -91,6 +91,7 @@ json 'j["recurrent"]["layers"] == 2 and j["recurrent"]["hidden"] == 8'
 [ $curves = 0 ] || curves=5
 /usr/bin/python3 "$dir/page.py" "$dir/ra/report.html" $curves Temperature || fail "report.html of SAC"
 cp -r "$dir/ra" "$dir/blind"
+# shellcheck disable=SC2123
 (PATH=/nowhere && expect 0 train --resume "$dir/blind") || exit 1
 /usr/bin/python3 "$dir/page.py" "$dir/blind/report.html" 0 'gnuplot is missing' || fail "report without gnuplot"
 

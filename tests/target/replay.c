@@ -1,5 +1,5 @@
-/* replay.c IMAGE OBSERVATIONS - an image through the freestanding runtime, on a host: rows of numbers
- * in, rows of actions out, nine digits each, which name every float32. */
+/* replay.c IMAGE OBSERVATIONS - an image through the freestanding runtime, on a host: rows of
+ * numbers in, rows of actions out, nine digits each, which name every float32. */
 #include "deft/policy.h"
 
 #include <stdio.h>

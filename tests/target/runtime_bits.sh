@@ -101,12 +101,12 @@ policies=0 runs=0 i=0
 for onnx in "$src"/tests/golden/policies/*.onnx; do
     i=$((i + 1))
     case $((i % 3)) in 0) scheme=int8 ;; 1) scheme=w4a8 ;; *) scheme=int16 ;; esac
-    both "$(basename "$onnx")" "$onnx" $scheme "" --calib "${onnx%.onnx}.csv"
+    both "$(basename "$onnx")" "$onnx" "$scheme" "" --calib "${onnx%.onnx}.csv"
 done
 [ $policies -ge 140 ] || { echo "only $policies images"; exit 1; }
 for scheme in int8 w4a8; do
     for p in td3 ra-td3; do
-        both "pendulum $p" "$src/models/pendulum/$p.onnx" $scheme "" --env pendulum -n 1
+        both "pendulum $p" "$src/models/pendulum/$p.onnx" "$scheme" "" --env pendulum -n 1
     done
 done
 ref=${DEFT_REFERENCE_DIR-}
