@@ -44,8 +44,8 @@ deft_status deft_image_read(deft_bytes image, const char *source, deft_arena *a,
 deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *a,
                               deft_qmodel **out, deft_image_options *opt, deft_error *err);
 
-/* The policy of an image, of integers or floats, as C99 that needs string.h and nothing else: NAME.h,
- * NAME.c and an example main.c. Also compiles as C++17. The same bits as the runtime. */
+/* The policy of an image, of integers or floats, as C99 that needs string.h and nothing else:
+ * NAME.h, NAME.c and an example main.c. Also compiles as C++17. The same bits as the runtime. */
 typedef struct deft_c_files {
     deft_bytes header, source, example; // text, in the arena
 } deft_c_files;
