@@ -47,9 +47,11 @@ static int compile(const args *a, const deft_loaded *l)
                              "convert' one of floats",
                              cli_escaped(l->path, l->arena));
     }
-    const deft_bytes image = l->integer ? l->stored : l->image;
-    const deft_model *const model = l->integer ? l->qmodel->model : l->model;
-    if (deft_c_write(image, model, a->name, l->arena, &files, &err) != DEFT_OK) {
+    const deft_c_policy policy = {.image = l->integer ? l->stored : l->image,
+                                  .model = l->integer ? l->qmodel->model : l->model,
+                                  .q = l->qmodel,
+                                  .name = a->name};
+    if (deft_c_write(&policy, l->arena, &files, &err) != DEFT_OK) {
         (void)deft_error_prefix(&err, "%s", cli_escaped(l->path, l->arena));
         return cli_fail(&cmd_compile, &err);
     }

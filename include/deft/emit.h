@@ -49,10 +49,14 @@ deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *
 typedef struct deft_c_files {
     deft_bytes header, source, example; // text, in the arena
 } deft_c_files;
-/* m: the image's names and provenance, NULL: without. name: a C identifier. DEFT_E_ARG,
- * DEFT_E_SPACE, or why the image is not valid. */
-deft_status deft_c_write(deft_bytes image, const deft_model *m, const char *name, deft_arena *a,
-                         deft_c_files *out, deft_error *err);
+typedef struct deft_c_policy {
+    deft_bytes image;
+    const deft_model *model; // the image's names and provenance, NULL: without
+    const deft_qmodel *q;    // of an integer image, for how it was quantized; NULL: without
+    const char *name;        // a C identifier
+} deft_c_policy;
+/* DEFT_E_ARG, DEFT_E_SPACE, or why the image is not valid. */
+deft_status deft_c_write(const deft_c_policy *p, deft_arena *a, deft_c_files *out, deft_error *err);
 bool deft_c_name_ok(const char *name);
 
 #ifdef __cplusplus

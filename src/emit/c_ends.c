@@ -2,13 +2,6 @@
  * integers to actions, and the functions that users call. */
 #include "emit/c_write.h"
 
-static void put_i16(FILE *f, const char *name, const int16_t *v, uint32_t n)
-{
-    (void)fprintf(f, "static const int16_t %s[%u] = {", name, (unsigned)n);
-    for (uint32_t i = 0; i < n; i++) (void)fprintf(f, "%s%d", i ? ", " : "", v[i]);
-    (void)fputs("};\n", f);
-}
-
 static const char *or_null(const void *p, const char *name)
 {
     return p ? name : "NULL";
@@ -22,8 +15,8 @@ static void front_end(c_writer *w)
     if (e.offset) c_array_f32(w, "obs_offset", e.offset, n);
     if (e.scale) c_array_f32(w, "obs_scale", e.scale, n);
     if (e.prev_scale) c_array_f32(w, "prev_scale", e.prev_scale, w->policy.n_act);
-    if (e.lo) put_i16(w->f, "obs_lo", e.lo, n);
-    if (e.hi) put_i16(w->f, "obs_hi", e.hi, n);
+    if (e.lo) c_array_s16(w, "obs_lo", e.lo, n);
+    if (e.hi) c_array_s16(w, "obs_hi", e.hi, n);
     (void)fprintf(w->f, "static const deft_image_front front = {%s, %s, %s, %s, %s};\n",
                   or_null(e.offset, "obs_offset"), or_null(e.scale, "obs_scale"),
                   or_null(e.prev_scale, "prev_scale"), or_null(e.lo, "obs_lo"),

@@ -37,12 +37,13 @@ static void close_array(FILE *f)
     (void)fputs("\n};\n", f);
 }
 
-void c_array_i32(FILE *f, const char *type, const char *name, const int32_t *v, size_t n)
+void c_array_i32(c_writer *w, const char *name, const int32_t *v, size_t n)
 {
     size_t column = 4;
-    open_array(f, type, name, n);
-    for (size_t i = 0; i < n; i++) put_number(f, v[i], &column);
-    close_array(f);
+    open_array(w->f, "int32_t", name, n);
+    for (size_t i = 0; i < n; i++) put_number(w->f, v[i], &column);
+    close_array(w->f);
+    w->constants += sizeof *v * n;
 }
 
 /* Nine digits name every float32. */
@@ -66,14 +67,16 @@ void c_array_f32(c_writer *w, const char *name, const float *v, size_t n)
         (void)fputs(i + 1 == n ? "," : i % 6 == 5 ? ",\n    " : ", ", w->f);
     }
     close_array(w->f);
+    w->constants += sizeof *v * n;
 }
 
-static void array_s16(FILE *f, const char *name, const int16_t *v, size_t n)
+void c_array_s16(c_writer *w, const char *name, const int16_t *v, size_t n)
 {
     size_t column = 4;
-    open_array(f, "int16_t", name, n);
-    for (size_t i = 0; i < n; i++) put_number(f, v[i], &column);
-    close_array(f);
+    open_array(w->f, "int16_t", name, n);
+    for (size_t i = 0; i < n; i++) put_number(w->f, v[i], &column);
+    close_array(w->f);
+    w->constants += sizeof *v * n;
 }
 
 void c_write_tables(c_writer *w)
@@ -86,13 +89,14 @@ void c_write_tables(c_writer *w)
         deft_table_q t;
         deft_image_table_at(tables, k, &t);
         (void)snprintf(name, sizeof name, "table_%u", (unsigned)k);
-        array_s16(w->f, name, t.entry, ((size_t)1 << t.log2_n) + 1);
+        c_array_s16(w, name, t.entry, ((size_t)1 << t.log2_n) + 1);
     }
 }
 
 /* Weights in rows, whatever the image's layout. */
-static void put_weights(FILE *f, const char *name, const deft_matrix_q *m, uint32_t n_out)
+static void put_weights(c_writer *w, const char *name, const deft_matrix_q *m, uint32_t n_out)
 {
+    FILE *const f = w->f;
     size_t column = 4;
     const uint32_t n = m->n_in, pairs = (n + 1) / 2;
     const bool packed = m->format == DEFT_NUM_S4;
@@ -113,6 +117,7 @@ static void put_weights(FILE *f, const char *name, const deft_matrix_q *m, uint3
         }
     }
     close_array(f);
+    w->constants += (size_t)n_out * (packed ? pairs : n) * (m->format == DEFT_NUM_S16 ? 2 : 1);
 }
 
 /* static const deft_matrix_q matrix_K_J, and its arrays. */
@@ -124,14 +129,14 @@ static void put_matrix(c_writer *w, uint32_t k, uint32_t j, const deft_image_qla
     if (m->weight) {
         (void)snprintf(weight, sizeof weight, "weight_%u_%u", a, b);
         // layers without a matrix have all their weights in one row
-        put_weights(w->f, weight, m, deft_image_gates(l->kind) ? m->n_out : 1);
+        put_weights(w, weight, m, deft_image_gates(l->kind) ? m->n_out : 1);
     }
     if (m->bias) {
         (void)snprintf(bias, sizeof bias, "bias_%u_%u", a, b);
-        c_array_i32(w->f, "int32_t", bias, m->bias, m->n_out);
+        c_array_i32(w, bias, m->bias, m->n_out);
     }
     (void)snprintf(multiplier, sizeof multiplier, "multiplier_%u_%u", a, b);
-    c_array_i32(w->f, "int32_t", multiplier, m->multiplier, m->n_out);
+    c_array_i32(w, multiplier, m->multiplier, m->n_out);
     (void)fprintf(
         w->f, "static const deft_matrix_q matrix_%u_%u = {%s, %s, %s, %u, %u, %u, 0, %u, %u};\n", a,
         b, weight, bias, multiplier, (unsigned)m->n_in, (unsigned)m->n_out, (unsigned)m->format,

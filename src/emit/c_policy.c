@@ -40,13 +40,11 @@ static void put_provenance(FILE *f, const c_writer *w)
     put_comment(f, m->source ? m->source : "unknown");
     deft_hex(m->source_sha256, 32, hex);
     (void)fprintf(f, "\n *            SHA-256 %s\n", hex);
-    for (int32_t k = 0; k < m->contract.n_note; k++) {
-        const deft_meta *const n = &m->contract.note[k];
-        if (strncmp(n->key, "deft_", 5) != 0) continue;
-        (void)fprintf(f, " * %-10s ", "");
-        put_comment(f, n->key + 5);
-        (void)fputs(": ", f);
-        put_comment(f, n->value);
+    if (w->q && w->q->scheme) {
+        (void)fputs(" * scheme:    ", f);
+        put_comment(f, w->q->scheme);
+        (void)fputs("\n *            ", f);
+        put_comment(f, w->q->calibration ? w->q->calibration : "");
         (void)fputc('\n', f);
     }
 }
@@ -79,6 +77,8 @@ static void put_header(FILE *f, const c_writer *w)
     (void)fprintf(f, "/* %s.h - a trained policy in %s, made by 'deft compile'.\n", name,
                   arithmetic(w));
     put_provenance(f, w);
+    (void)fprintf(f, " *\n * constants: %zu bytes, which stay in flash; state: %u bytes of RAM\n",
+                  w->constants, (unsigned)w->memory * (w->image.integer ? 2 : 4) + 8);
     (void)fputs(" */\n#ifndef ", f);
     put_upper(f, name);
     (void)fputs("_H\n#define ", f);
@@ -342,14 +342,13 @@ bool deft_c_name_ok(const char *name)
     return true;
 }
 
-deft_status deft_c_write(deft_bytes image, const deft_model *m, const char *name, deft_arena *a,
-                         deft_c_files *out, deft_error *err)
+deft_status deft_c_write(const deft_c_policy *p, deft_arena *a, deft_c_files *out, deft_error *err)
 {
     memset(out, 0, sizeof *out);
-    if (!deft_c_name_ok(name)) {
+    if (!deft_c_name_ok(p->name)) {
         return deft_fail(err, DEFT_E_ARG, "a name is letters, digits and _, and no word of C");
     }
-    c_writer w = {.model = m, .name = name};
-    const deft_status s = open_policy(&w, image, a, err);
+    c_writer w = {.model = p->model, .q = p->q, .name = p->name};
+    const deft_status s = open_policy(&w, p->image, a, err);
     return s == DEFT_OK ? write_files(&w, a, out, err) : s;
 }

@@ -20,21 +20,24 @@ typedef struct c_floats {
  * their runtime. */
 typedef struct c_writer {
     const deft_model *model; // names and provenance
+    const deft_qmodel *q;    // how it was quantized; NULL: not known
     const char *name;        // a C identifier
     deft_arena *arena;
     deft_image image;
     deft_policy policy;
     deft_qstep step; // integers: places are pointers into its arena
     c_floats floats;
-    uint32_t memory; // elements: floats, or integers of 16 bits
-    FILE *f;         // the definitions of the .c file
-    bool infinite;   // it needs INFINITY
-    bool no_memory;  // something is missing in f
+    uint32_t memory;  // elements: floats, or integers of 16 bits
+    FILE *f;          // the definitions of the .c file
+    size_t constants; // bytes of its arrays
+    bool infinite;    // it needs INFINITY
+    bool no_memory;   // something is missing in f
 } c_writer;
 
 /* "at16(s, 48)": where in the memory of an integer policy a source, or an output, lies. */
 void c_place(const c_writer *w, const void *at, bool bytes, FILE *f);
-void c_array_i32(FILE *f, const char *type, const char *name, const int32_t *v, size_t n);
+void c_array_i32(c_writer *w, const char *name, const int32_t *v, size_t n);
+void c_array_s16(c_writer *w, const char *name, const int16_t *v, size_t n);
 void c_array_f32(c_writer *w, const char *name, const float *v, size_t n);
 void c_number_f32(c_writer *w, float v);
 /* static const deft_image_end NAME and its arrays PREFIX_..., n numbers each. */

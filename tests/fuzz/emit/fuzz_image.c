@@ -107,12 +107,17 @@ static void read_back(uint8_t *image, size_t size, bool integer)
         deft_qmodel *q = NULL;
         deft_image_options opt;
         if (!integer) {
-            (void)deft_image_read(bytes, "fuzz", a, &m, &err);
+            if (deft_image_read(bytes, "fuzz", a, &m, &err) == DEFT_OK) {
+                deft_c_files c;
+                const deft_c_policy policy = {bytes, m, NULL, "fuzz"};
+                (void)deft_c_write(&policy, a, &c, &err);
+            }
         } else if (deft_image_read_q(bytes, "fuzz", a, &q, &opt, &err) == DEFT_OK) {
             deft_bytes again;
             deft_c_files c;
             (void)deft_image_write_q(q, &opt, a, &again, &err);
-            (void)deft_c_write(bytes, q->model, "fuzz", a, &c, &err);
+            const deft_c_policy policy = {bytes, q->model, q, "fuzz"};
+            (void)deft_c_write(&policy, a, &c, &err);
         }
     }
     deft_arena_destroy(a);
