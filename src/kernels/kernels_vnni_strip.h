@@ -55,17 +55,15 @@ Q_INLINE __m512i s_expand(const uint8_t *p, uint32_t n)
     return _mm512_maskz_shuffle_epi8(there, _mm512_permutexvar_epi32(from, v), at);
 }
 
-/* Inputs of 16 bits, n of them, to bytes. Whole vectors are written. In pieces of 32 bytes as the
- * kernels write them: then they are there before they have reached the cache. */
+/* Inputs of 16 bits, n of them, to bytes. Whole vectors are written. */
 Q_INLINE void s_split(uint8_t *low, uint8_t *high, const int16_t *x, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i += 16) {
-        const __mmask16 there = (__mmask16)_bzhi_u32(UINT32_MAX, n - i);
-        const __m256i v = n - i < 16 ? _mm256_maskz_loadu_epi16(there, x + i)
-                                     : _mm256_loadu_si256((const void *)(x + i));
-        const __m256i top = _mm256_xor_si256(_mm256_srli_epi16(v, 8), _mm256_set1_epi16(128));
-        _mm_storeu_si128((__m128i *)(void *)(low + i), _mm256_cvtepi16_epi8(v));
-        _mm_storeu_si128((__m128i *)(void *)(high + i), _mm256_cvtepi16_epi8(top));
+    for (uint32_t i = 0; i < n; i += 32) {
+        const __m512i v = n - i < 32 ? _mm512_maskz_loadu_epi16(_bzhi_u32(UINT32_MAX, n - i), x + i)
+                                     : _mm512_loadu_si512(x + i);
+        const __m512i top = _mm512_xor_si512(_mm512_srli_epi16(v, 8), _mm512_set1_epi16(128));
+        _mm256_storeu_si256((__m256i *)(void *)(low + i), _mm512_cvtepi16_epi8(v));
+        _mm256_storeu_si256((__m256i *)(void *)(high + i), _mm512_cvtepi16_epi8(top));
     }
 }
 
@@ -81,15 +79,12 @@ Q_INLINE void s_dot(__m512i *sum, __m512i x, __m512i w)
 }
 
 /* requant, plus zero: |acc << (s + 1)| < 2^31, so the product's upper half is the result. */
-Q_INLINE __m512i s_requant(const s_ending *e, __m512i acc, const int32_t *m, const int last)
+Q_INLINE __m512i s_requant(const s_ending *e, __m512i acc, const int32_t *m)
 {
-    const __m512i a = _mm512_sllv_epi32(acc, e->shift);
-    const __m512i by = _mm512_loadu_si512(m);
-    // the odd ones: by another load where there is enough to read, which is cheaper
-    const __m512i by_odd =
-        last ? (__m512i)_mm512_movehdup_ps((__m512)by) : _mm512_loadu_si512(m + 1);
-    const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(a, by), e->add);
+    const __m512i a = _mm512_sllv_epi32(acc, e->shift), by = _mm512_loadu_si512(m);
     const __m512i a_odd = (__m512i)_mm512_movehdup_ps((__m512)a);
+    const __m512i by_odd = (__m512i)_mm512_movehdup_ps((__m512)by);
+    const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(a, by), e->add);
     const __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(a_odd, by_odd), e->add);
     return (__m512i)_mm512_mask_movehdup_ps((__m512)odd, 0x5555, (__m512)even);
 }
@@ -169,7 +164,7 @@ Q_INLINE void s_strip(const s_inputs *in, const s_ending *e, const s_panel *p, u
 #define S_END(k)                                                                                   \
     if (k < count) {                                                                               \
         if (wide) a##k = _mm512_add_epi32(a##k, _mm512_slli_epi32(b##k, 8));                       \
-        v[k] = s_requant(e, a##k, e->multiplier + p->first + row + 16 * k, k + 1 == count);        \
+        v[k] = s_requant(e, a##k, e->multiplier + p->first + row + 16 * k);                        \
     }
     S_EACH(S_END)
 #undef S_END
@@ -263,8 +258,6 @@ Q_INLINE void s_dense(const deft_matrix_q *m, const uint8_t *x, const deft_outpu
         const uint32_t left = m->n_out - first, width = left < Q_ROWS ? left : Q_ROWS;
         const uint8_t *const w = (const uint8_t *)m->weight + (size_t)first * n;
         const s_panel p = {w, w + (size_t)whole * width, (size_t)4 * width, first};
-        q_fetch(m->multiplier + first);
-        if (e.start) q_fetch(e.start + first);
         first += s_rows(&in, &e, &p, left, y, how);
     }
 }

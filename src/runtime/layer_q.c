@@ -35,8 +35,14 @@ const void *deft_qstep_source(const deft_qstep *s, deft_image_segment g)
            (size_t)deft_number_bytes(p[4]) * g.offset;
 }
 
-static void gather(const deft_qstep *s, const deft_image_qlayer *l, uint8_t *at)
+static void gather(const deft_qstep *s, const deft_qplan *p, uint8_t *at)
 {
+    const deft_image_qlayer *const l = &p->layer;
+    for (uint32_t k = 0; k < p->n_piece; k++) {
+        memcpy(at, s->arena + p->piece[k].from, p->piece[k].size);
+        at += p->piece[k].size;
+    }
+    if (p->n_piece) return;
     for (uint32_t k = 0; k < l->n_segment; k++) {
         const deft_image_segment g = deft_image_segment_at(l->segment, k);
         const size_t n = (size_t)deft_number_bytes(l->in_format) * g.length;
@@ -111,6 +117,20 @@ static void pointwise(const deft_qstep *s, const deft_image_qlayer *l, const voi
     s->kernels->pointwise(&p, x, out, y);
 }
 
+/* Where gathering finds its pieces. */
+static void find_pieces(const deft_qstep *s, deft_qplan *p)
+{
+    const deft_image_qlayer *const l = &p->layer;
+    p->n_piece = 0;
+    if (!s->kept || l->n_segment > DEFT_QPIECES) return;
+    for (; p->n_piece < l->n_segment; p->n_piece++) {
+        const deft_image_segment g = deft_image_segment_at(l->segment, p->n_piece);
+        const uint8_t *const from = deft_qstep_source(s, g);
+        p->piece[p->n_piece].from = (uint32_t)(from - s->arena);
+        p->piece[p->n_piece].size = (uint32_t)deft_number_bytes(l->in_format) * g.length;
+    }
+}
+
 void deft_qstep_plan(const deft_qstep *s, uint32_t index, deft_qplan *out)
 {
     deft_image_qlayer *const l = &out->layer;
@@ -125,6 +145,7 @@ void deft_qstep_plan(const deft_qstep *s, uint32_t index, deft_qplan *out)
     }
     out->y = (uint32_t)(deft_qstep_output(s, index, l) - s->arena);
     out->state = (uint32_t)(place_of(s, index) - s->arena);
+    find_pieces(s, out);
     deft_image_table_at(s->image + s->tables, l->table, &out->out.table);
     out->out.zero = l->zero;
     out->out.lo = l->lo;
@@ -136,7 +157,7 @@ static void execute(const deft_qstep *s, const deft_qplan *p)
 {
     const deft_image_qlayer *const l = &p->layer;
     uint8_t *const x = s->arena + p->x, *const y = s->arena + p->y;
-    if (l->n_segment > 1) gather(s, l, x);
+    if (l->n_segment > 1) gather(s, p, x);
     const cell c = {x, (int16_t *)(void *)(s->arena + p->gates),
                     (int16_t *)(void *)(s->arena + p->state), (int16_t *)(void *)y, p->out.table};
     switch (l->kind) {

@@ -5,6 +5,8 @@
 #include "image/image_q.h"
 #include "runtime/step.h"
 
+enum { DEFT_QPIECES = 4 };
+
 /* A layer, ready to be executed: with plenty of memory these are worked out once (deft_qstep_plan),
  * without, in each step. Places are bytes from the start of the arena. */
 typedef struct deft_qplan {
@@ -12,6 +14,10 @@ typedef struct deft_qplan {
     deft_output_q out;
     uint32_t x; // of its inputs, or of where to gather them
     uint32_t y, state, gates;
+    uint32_t n_piece; // of the inputs, with plenty of memory and if there are few; else 0
+    struct {
+        uint32_t from, size;
+    } piece[DEFT_QPIECES];
 } deft_qplan;
 
 /* One step's view of the arena. */
