@@ -5,11 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-static const env_class *const classes[] = {&env_quaid, &env_pendulum};
+static const env_class *const classes[] = {&env_quaid, &env_pendulum, &env_pendulum_angle};
 
 const char *const *deft_env_names(void)
 {
-    static const char *const names[] = {"quaid", "pendulum", NULL};
+    static const char *const names[] = {"quaid", "pendulum", "pendulum-angle", NULL};
     return names;
 }
 
@@ -42,7 +42,9 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
         const deft_status s = check_config(cfg, err);
         return s == DEFT_OK ? classes[i]->create(cfg, out, err) : s;
     }
-    return deft_fail(err, DEFT_E_ARG, "there is no environment '%s'; there are quaid and pendulum",
+    return deft_fail(err, DEFT_E_ARG,
+                     "there is no environment '%s'; there are quaid, pendulum "
+                     "and pendulum-angle",
                      deft_escape(text, sizeof text, name ? name : "", 48));
 }
 

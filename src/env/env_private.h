@@ -30,6 +30,6 @@ struct deft_env {
     double channel[ENV_MAX_CHANNEL];
 };
 
-extern const env_class env_pendulum, env_quaid;
+extern const env_class env_pendulum, env_pendulum_angle, env_quaid;
 
 #endif

@@ -1,6 +1,7 @@
 /* pendulum.c - Gymnasium's Pendulum-v1: swing a pendulum up and keep it there.
  *   theta'' = 3 g / (2 l) sin theta + 3 / (m l^2) u,  g = 10, m = l = 1, dt = 0.05, semi-implicit
  *   reward  = -(angle^2 + 0.1 theta'^2 + 0.001 u^2), of before the step; theta = 0 is upright
+ * pendulum-angle: its speed is hidden, so that a policy needs memory.
  * Start: theta uniform in +-pi, theta' in +-1; unperturbed: hanging, at rest. */
 #include "env/env_private.h"
 
@@ -19,14 +20,15 @@ static const char *const obs_name[] = {"cos_theta", "sin_theta", "speed"};
 static const char *const act_name[] = {"torque"};
 static const char *const channels[] = {"yaw", "reward.yaw", "reward.speed"};
 
-static deft_status create(const deft_env_config *cfg, deft_env **out, deft_error *err)
+static deft_status make(const env_class *class, const deft_env_config *cfg, deft_env **out,
+                        deft_error *err)
 {
     if (cfg->scene) return deft_fail(err, DEFT_E_ARG, "pendulum has no scenes");
     pendulum *p = calloc(1, sizeof *p);
     if (!p) return deft_fail(err, DEFT_E_SPACE, "no memory for an environment");
-    p->env = (deft_env){.class = &env_pendulum,
-                        .spec = {.name = "pendulum",
-                                 .n_obs = 3,
+    p->env = (deft_env){.class = class,
+                        .spec = {.name = class->name,
+                                 .n_obs = class == &env_pendulum ? 3 : 2,
                                  .n_act = 1,
                                  .act_lo = act_lo,
                                  .act_hi = act_hi,
@@ -43,9 +45,19 @@ static deft_status create(const deft_env_config *cfg, deft_env **out, deft_error
     return DEFT_OK;
 }
 
+static deft_status create(const deft_env_config *cfg, deft_env **out, deft_error *err)
+{
+    return make(&env_pendulum, cfg, out, err);
+}
+
+static deft_status create_angle(const deft_env_config *cfg, deft_env **out, deft_error *err)
+{
+    return make(&env_pendulum_angle, cfg, out, err);
+}
+
 static deft_status clone(const deft_env *e, deft_env **out, deft_error *err)
 {
-    return create(&e->cfg, out, err);
+    return make(e->class, &e->cfg, out, err);
 }
 
 static void destroy(deft_env *e)
@@ -64,7 +76,7 @@ static void observe(pendulum *p, float *obs)
 {
     obs[0] = (float)cos(p->theta);
     obs[1] = (float)sin(p->theta);
-    obs[2] = (float)p->speed;
+    if (p->env.spec.n_obs > 2) obs[2] = (float)p->speed;
     p->env.channel[0] = wrap(p->theta);
 }
 
@@ -88,7 +100,7 @@ static deft_status reset(deft_env *e, const uint64_t *seed, float *obs, deft_err
 deft_status deft_env_pendulum_start(deft_env *e, double theta, double speed, float *obs,
                                     deft_error *err)
 {
-    if (e->class != &env_pendulum) return deft_fail(err, DEFT_E_ARG, "this is no pendulum");
+    if (e->class->reset != reset) return deft_fail(err, DEFT_E_ARG, "this is no pendulum");
     const deft_status s = deft_env_reset(e, NULL, obs, err);
     pendulum *p = (pendulum *)e;
     p->theta = theta;
@@ -116,3 +128,4 @@ static deft_status step(deft_env *e, const float *act, float *obs, deft_env_step
 }
 
 const env_class env_pendulum = {"pendulum", create, clone, destroy, reset, step};
+const env_class env_pendulum_angle = {"pendulum-angle", create_angle, clone, destroy, reset, step};

@@ -3,6 +3,7 @@
 #include "deft/env.h"
 
 #include <math.h>
+#include <string.h>
 
 static void test_fixture(deft_env *e)
 {
@@ -56,6 +57,37 @@ static void test_contract(deft_env *e)
     deft_env_destroy(c);
 }
 
+/* The same pendulum, but for the speed. */
+static void test_angle(deft_env *e)
+{
+    deft_error err = {0};
+    deft_env *angle = NULL, *copy = NULL;
+    const deft_env_config cfg = {0};
+    CHECK_OK(deft_env_create("pendulum-angle", &cfg, &angle, &err), err);
+    CHECK_OK(deft_env_clone(angle, &copy, &err), err);
+    deft_env *const both[2] = {angle, copy};
+    for (int i = 0; i < 2 && both[i]; i++) {
+        const deft_env_spec *spec = deft_env_get_spec(both[i]);
+        CHECK(spec->n_obs == 2 && strcmp(spec->name, "pendulum-angle") == 0, "%s of %d", spec->name,
+              (int)spec->n_obs);
+        const uint64_t seed = 7;
+        float x[3] = {0}, y[3] = {0, 0, 99};
+        deft_env_step_result want = {0}, got = {0};
+        CHECK_OK(deft_env_reset(e, &seed, x, &err), err);
+        CHECK_OK(deft_env_reset(both[i], &seed, y, &err), err);
+        while (!want.truncated) {
+            const float act = x[1];
+            CHECK_OK(deft_env_step(e, &act, x, &want, &err), err);
+            CHECK_OK(deft_env_step(both[i], &act, y, &got, &err), err);
+            CHECK(x[0] == y[0] && x[1] == y[1] && y[2] == 99 && want.reward == got.reward &&
+                      want.truncated == got.truncated,
+                  "pendulum-angle is another pendulum");
+        }
+    }
+    deft_env_destroy(angle);
+    deft_env_destroy(copy);
+}
+
 int main(void)
 {
     deft_error err = {0};
@@ -65,6 +97,7 @@ int main(void)
     if (!e) return check_report();
     test_fixture(e);
     test_contract(e);
+    test_angle(e);
     deft_env_destroy(e);
     return check_report();
 }
