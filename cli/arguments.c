@@ -65,7 +65,8 @@ void cli_note_evaluator(const cli_command *c, const deft_loaded *l)
 
 #define EPISODES(field) offsetof(cli_episodes, field)
 const cli_opt cli_episode_opts[] = {
-    {"env", "quaid|pendulum", "environment (default: quaid)", CLI_CHOICE, 0, EPISODES(env), 0, 0},
+    {"env", "quaid|pendulum|pendulum-angle", "environment (default: quaid)", CLI_CHOICE, 0,
+     EPISODES(env), 0, 0},
     {"scene", "FILE|NAME", "quaid: a MuJoCo model with its joints, or one of models/quaid",
      CLI_PATH, 0, EPISODES(scene), 0, 0},
     {"episodes", "N", "how many (default: 10)", CLI_INT, 'n', EPISODES(episodes), 1, 1e6},

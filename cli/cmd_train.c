@@ -50,11 +50,22 @@ static const cli_opt learn_opts[] = {
     {"hidden", "W,W", "widths of hidden layers (default 256,256)", CLI_TEXT, 0, AT(hidden), 0, 0},
     {"activation", "relu|tanh|elu", "of hidden layers (default relu)", CLI_CHOICE, 0,
      AT(activation), 0, 0},
-    {"encoder", "none|gru|lstm|stack", "in front of actor and critics (default: by --algo); frozen",
+    {"encoder", "none|gru|lstm|stack|mlp", "in front of actor and critics (default: by --algo)",
      CLI_CHOICE, 0, AT(encoder), 0, 0},
+    {"encoder-mode", "frozen|pretrained|trained",
+     "random (default); taught by the warm-up to predict observations; or taught by the critics "
+     "throughout",
+     CLI_CHOICE, 0, AT(encoder_mode), 0, 0},
     {"encoder-layers", "N", "(default 3)", CLI_INT, 0, AT(encoder_layers), 1, 8},
     {"encoder-hidden", "N", "units of each (default 64)", CLI_INT, 0, AT(encoder_hidden), 1, 1024},
     {"stack", "N", "observations that a stack holds (default 4)", CLI_INT, 0, AT(stack), 1, 64},
+    {"pretrain-steps", "N", "gradient steps of a pretrained encoder (default 2000)", CLI_INT, 0,
+     AT(pretrain_steps), 1, 10000000},
+    {"sequence", "N",
+     "steps that encoders learn from at once; a batch has batch / N sequences (default 16)",
+     CLI_INT, 0, AT(sequence), 1, 1024},
+    {"burn-in", "N", "steps before those, to warm an encoder's state up (default 8)", CLI_INT, 0,
+     AT(burn_in), 0, 1024},
     {"batch", "N", "rows of a gradient step (default 256)", CLI_INT, 0, AT(batch), 1, 65536},
     {"envs", "N", "environments side by side (default 4)", CLI_INT, 0, AT(envs), 1, 1024},
     {"updates", "X", "gradient steps for each environment step (default 1)", CLI_REAL, 0,
@@ -69,6 +80,10 @@ static const cli_opt learn_opts[] = {
     {"noise", "SD", "exploration of TD3 (default 0.1)", CLI_REAL, 0, AT(noise), 0.0001, 10},
     {"normalize", NULL, "observations, by what the warm-up saw; folded into the policy", CLI_FLAG,
      0, AT(normalize), 0, 0},
+    {"critic-hidden", "W,W", "widths of the critics' (default: as --hidden)", CLI_TEXT, 0,
+     AT(critic_hidden), 0, 0},
+    {"critic-dropout", "P", "share of the critics' hidden units left out", CLI_REAL, 0,
+     AT(critic_dropout), 0.0001, 0.9},
     {"critic-norm", NULL, "LayerNorm in the critics", CLI_FLAG, 0, AT(critic_norm), 0, 0},
     {"eval-every", "N", "steps between evaluations (default 10000)", CLI_SEED, 0, AT(eval_every), 0,
      0},
@@ -77,7 +92,8 @@ static const cli_opt learn_opts[] = {
     {.kind = CLI_END},
 };
 static const cli_opt place_opts[] = {
-    {"env", "quaid|pendulum", "environment (default quaid)", CLI_CHOICE, 0, PLACE(env), 0, 0},
+    {"env", "quaid|pendulum|pendulum-angle", "environment (default quaid)", CLI_CHOICE, 0,
+     PLACE(env), 0, 0},
     {"scene", "FILE|NAME", "quaid: an MJCF, or obstacle, flat, ... (default obstacle)", CLI_PATH, 0,
      PLACE(scene), 0, 0},
     {"reward", "evaluation|paper", "quaid: weights of the reward (default evaluation)", CLI_CHOICE,
@@ -97,14 +113,14 @@ static const cli_group groups[] = {
     {NULL, NULL, 0},
 };
 
-static bool parse_widths(const char *text, deft_train_config *c)
+static bool parse_widths(const char *text, int32_t *width, int32_t *n)
 {
-    c->n_hidden = 0;
+    *n = 0;
     for (const char *p = text;; p++) {
         char *end;
         const long w = strtol(p, &end, 10);
-        if (end == p || w < 1 || w > 4096 || c->n_hidden == DEFT_TRAIN_HIDDEN) return false;
-        c->hidden[c->n_hidden++] = (int32_t)w;
+        if (end == p || w < 1 || w > 4096 || *n == DEFT_TRAIN_HIDDEN) return false;
+        width[(*n)++] = (int32_t)w;
         if (!*end) return true;
         if (*end != ',') return false;
         p = end;
@@ -133,11 +149,21 @@ static int apply(const train_args *a, deft_train_config *c)
     if (a->noise > 0) c->exploration_noise = a->noise;
     if (a->normalize) c->normalize = true;
     if (a->critic_norm) c->critic_norm = true;
+    if (a->encoder_mode) (void)deft_encoder_mode_parse(a->encoder_mode, &c->encoder_mode);
+    if (a->pretrain_steps) c->pretrain_steps = a->pretrain_steps;
+    if (a->sequence) c->sequence = a->sequence;
+    if (a->burn_in >= 0) c->burn_in = a->burn_in;
+    if (a->critic_dropout > 0) c->critic_dropout = a->critic_dropout;
     if (a->seed != NO_SEED) c->seed = a->seed;
     if (!a->warmup && c->warmup > c->steps / 4) c->warmup = c->steps / 4 + 1;
     if (c->seed > INT64_MAX) return cli_misuse(&cmd_train, "--seed must be below 2^63");
-    if (a->hidden && !parse_widths(a->hidden, c)) {
+    if (a->hidden && !parse_widths(a->hidden, c->hidden, &c->n_hidden)) {
         return cli_misuse(&cmd_train, "--hidden takes widths like 256,256, not '%s'", a->hidden);
+    }
+    if (a->critic_hidden &&
+        !parse_widths(a->critic_hidden, c->critic_hidden, &c->n_critic_hidden)) {
+        return cli_misuse(&cmd_train, "--critic-hidden takes widths like 256,256, not '%s'",
+                          a->critic_hidden);
     }
     return CLI_OK;
 }
@@ -147,6 +173,7 @@ typedef struct watch {
     double start, reward, eval; // NAN: none yet
     int64_t step;               // at the last look
     double at, rate;            // steps a second, smoothed
+    char encoder[64];           // what came of pretraining it; "": nothing
 } watch;
 
 /* "-" for what there is none of yet. */
@@ -165,6 +192,10 @@ static int show(void *user, const deft_train_report *r, const deft_train_setup *
         const double x = r->episode[i].reward;
         w->reward = isnan(w->reward) ? x : 0.9 * w->reward + 0.1 * x;
     }
+    if (r->pretrained) {
+        (void)snprintf(w->encoder, sizeof w->encoder, ", encoder's loss %.3f -> %.3f",
+                       (double)r->pretrain_before, (double)r->pretrain_after);
+    }
     if (r->evaluated) w->eval = r->eval_reward;
     if (w->at > 0 && now - w->at > 0.5) {
         const double rate = (double)(r->step - w->step) / (now - w->at);
@@ -175,8 +206,8 @@ static int show(void *user, const deft_train_report *r, const deft_train_setup *
         w->step = r->step;
     }
     cli_progress_show(&w->progress, (double)r->step / (double)s->train.steps,
-                      "step %lld, return %s, evaluated %s, %.0f steps/s", (long long)r->step,
-                      number(w->reward, episodes), number(w->eval, evaluated), w->rate);
+                      "step %lld, return %s, evaluated %s, %.0f steps/s%s", (long long)r->step,
+                      number(w->reward, episodes), number(w->eval, evaluated), w->rate, w->encoder);
     return cli_interrupted();
 }
 
@@ -247,10 +278,10 @@ static int report(const deft_train_run_options *opt, const deft_train_setup *s, 
         return CLI_INTERRUPTED;
     }
     if (result != DEFT_OK) return cli_fail(&cmd_train, err);
-    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f; policy.onnx is the best "
+    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f%s; policy.onnx is the best "
                  "evaluated; report.html tells more\n",
                  cli_escaped(opt->dir, arena), (long long)s->train.steps, cli_seconds() - w->start,
-                 w->eval);
+                 w->eval, w->encoder);
     return CLI_OK;
 }
 
@@ -290,7 +321,7 @@ static int train(const train_args *a, deft_arena *arena, const deft_train_setup 
 
 static int run(int argc, char **argv)
 {
-    train_args a = {.seed = NO_SEED, .place.heading = (double)NAN};
+    train_args a = {.seed = NO_SEED, .burn_in = -1, .place.heading = (double)NAN};
     (void)cli_parse(&cmd_train, argc, argv, &a);
     if (!a.out == !a.resume) return cli_misuse(&cmd_train, "give a folder by --out or --resume");
     if (a.resume && (a.config || a.load || a.seeds)) {

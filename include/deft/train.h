@@ -22,12 +22,14 @@ typedef enum deft_encoder_mode {
 /* Every hyper-parameter. deft_train_defaults fills all of them; nothing is left to zero. */
 typedef struct deft_train_config {
     const char *algo;    // "td3" or "sac"
-    const char *encoder; // "none", "gru", "lstm", "stack"
+    const char *encoder; // "none", "gru", "lstm", "stack", "mlp"
     deft_encoder_mode encoder_mode;
     bool previous_action; // the encoder (or the actor) also sees the previous action
     int32_t encoder_layers, encoder_hidden, stack_depth;
     int32_t pretrain_steps;    // gradient steps of the self-supervised encoder
-    int32_t sequence, burn_in; // steps of truncated back-propagation, and to warm the state up
+    // steps of truncated back-propagation (a batch has batch / sequence sequences), and before
+    // them to warm the state up
+    int32_t sequence, burn_in;
     int32_t n_hidden, hidden[DEFT_TRAIN_HIDDEN];
     int32_t n_critic_hidden, critic_hidden[DEFT_TRAIN_HIDDEN]; // 0: as the actor
     const char *activation;                                    // "relu", "tanh", "elu"
@@ -80,6 +82,8 @@ typedef struct deft_train_report {
     bool evaluated;                                    // the fields below are of this round
     double eval_reward, eval_sd, eval_distance_cm;
     bool best; // the best evaluation so far: its policy is kept
+    bool pretrained; // an encoder was, before this round: its mean squared error, in variances
+    float pretrain_before, pretrain_after;
 } deft_train_report;
 
 /* One round: environments and learner side by side. DEFT_OK; 1 when all steps are done. */

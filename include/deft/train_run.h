@@ -18,6 +18,9 @@ typedef struct deft_train_setup {
     const char *load; // file of the policy that it started from; NULL, and then not in the JSON
 } deft_train_setup;
 
+/* "frozen", "pretrained" or "trained"; false: another word. */
+bool deft_encoder_mode_parse(const char *text, deft_encoder_mode *out);
+
 /* As JSON, every field by name; text in the arena. */
 deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, deft_bytes *out,
                                    deft_error *err);

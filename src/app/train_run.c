@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum { PROGRESS_STEPS = 1000, HEADER = 64 };
-static const char magic[8] = "DEFTRUN1";
+static const char magic[8] = "DEFTRUN2";
 
 typedef struct run {
     const deft_train_run_options *opt;
@@ -226,7 +226,9 @@ static deft_status read_checkpoint(run *r, deft_bytes b, size_t *n_state, const 
     uint32_t setup, crc, inside;
     float seconds;
     if (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
-        return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint", r->checkpoint);
+        const bool old = b.data && b.size >= HEADER && memcmp(b.data, magic, 7) == 0;
+        return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint%s", r->checkpoint,
+                         old ? " of this version of deft, but of another one" : "");
     }
     memcpy(&setup, b.data + AT_SETUP, sizeof setup);
     memcpy(&crc, b.data + AT_CRC, sizeof crc);

@@ -39,6 +39,9 @@ static const field fields[] = {
     TRAIN(encoder_layers, INT32),
     TRAIN(encoder_hidden, INT32),
     TRAIN(stack_depth, INT32),
+    TRAIN(pretrain_steps, INT32),
+    TRAIN(sequence, INT32),
+    TRAIN(burn_in, INT32),
     TRAIN(hidden, WIDTHS),
     TRAIN(critic_hidden, WIDTHS),
     TRAIN(activation, TEXT),
@@ -71,6 +74,18 @@ static const field fields[] = {
     TRAIN(seed, SEED),
 };
 enum { N_FIELD = sizeof fields / sizeof fields[0] };
+
+static const char *const modes[] = {"frozen", "pretrained", "trained"}; // deft_encoder_mode
+
+bool deft_encoder_mode_parse(const char *text, deft_encoder_mode *out)
+{
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, modes[i]) != 0) continue;
+        *out = (deft_encoder_mode)i;
+        return true;
+    }
+    return false;
+}
 
 /* hidden and critic_hidden, each behind its count. */
 static int32_t *count_of(deft_train_setup *s, const field *f)
@@ -108,7 +123,7 @@ static json_t *field_to_json(deft_train_setup *s, const field *f)
     case WIDTHS:
         return widths_to_json(p, *count_of(s, f));
     case MODE:
-        return json_string("frozen");
+        return json_string(modes[s->train.encoder_mode]);
     }
     return NULL;
 }
@@ -179,7 +194,8 @@ static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v
     case WIDTHS:
         return widths_from_json(v, p, count_of(s, f));
     case MODE:
-        return json_is_string(v) && strcmp(json_string_value(v), "frozen") == 0;
+        return json_is_string(v) &&
+               deft_encoder_mode_parse(json_string_value(v), &s->train.encoder_mode);
     }
     return false;
 }

@@ -7,9 +7,9 @@
 
 static deft_status check(const deft_agent_config *c, deft_error *err)
 {
-    if (c->n_obs < 1 || c->n_act < 1 || c->rows < 1 || c->n_hidden < 1 ||
-        c->n_hidden >= DEFT_NET_LAYERS || c->n_critic_hidden < 0 ||
-        c->n_critic_hidden >= DEFT_NET_LAYERS || c->policy_delay < 1) {
+    if (c->n_obs < 1 || c->n_act < 1 || c->rows < 1 || c->n_encoded < 0 ||
+        c->n_encoded > c->n_obs || c->n_hidden < 1 || c->n_hidden >= DEFT_NET_LAYERS ||
+        c->n_critic_hidden < 0 || c->n_critic_hidden >= DEFT_NET_LAYERS || c->policy_delay < 1) {
         return deft_fail(err, DEFT_E_ARG, "agent: sizes out of range");
     }
     for (int i = 0; i < c->n_hidden; i++) {
@@ -73,6 +73,7 @@ static size_t layout(deft_agent *a, float *mem)
         a->q[k] = take(mem, &at, rows);
         a->dq[k] = take(mem, &at, rows);
         a->d_act[k] = take(mem, &at, act);
+        if (c->n_encoded) a->d_encoded[k] = take(mem, &at, rows * (size_t)c->n_encoded);
     }
     return at;
 }
@@ -199,14 +200,23 @@ static void learn_critic(deft_agent *a, int k)
     double loss = 0;
     for (int r = 0; r < rows; r++) {
         const float e = a->q[k][r] - a->target_q[r];
-        loss += (double)e * (double)e;
-        a->dq[k][r] = 2 * e / (float)rows;
+        const float weight = deft_row_weight(a->batch, r);
+        loss += (double)weight * (double)e * (double)e;
+        a->dq[k][r] = 2 * e / (float)rows * weight;
     }
     a->loss[k] = (float)(loss / rows);
     memset(l->grad, 0, (size_t)l->n * sizeof *l->grad);
     deft_net_backward(&a->ops, &a->critic_net, l->param, a->dq[k], &a->critic_tape[k],
-                      &(deft_net_grad){.param = l->grad});
+                      &(deft_net_grad){.param = l->grad,
+                                       .input = a->d_encoded[k],
+                                       .first = a->cfg.n_obs - a->cfg.n_encoded,
+                                       .n_input = a->cfg.n_encoded});
     deft_learned_adam(a, l, a->cfg.critic_rate);
+}
+
+const float *deft_agent_encoded_gradient(const deft_agent *a)
+{
+    return a->d_encoded[0];
 }
 
 /* The masks of a batch: critic after critic, layer after layer, [rows][width]. */
@@ -234,9 +244,13 @@ void deft_critics_learn(deft_agent *a, deft_agent_losses *out)
     set_masks(a, b->mask);
     deft_agent_each_critic(a, learn_critic);
     set_masks(a, NULL);
+    const int encoded = a->cfg.rows * a->cfg.n_encoded;
+    for (int i = 0; i < encoded; i++) a->d_encoded[0][i] += a->d_encoded[1][i];
     out->critic = a->loss[0] + a->loss[1];
     double q = 0;
-    for (int r = 0; r < a->cfg.rows; r++) q += (double)a->q[0][r];
+    for (int r = 0; r < a->cfg.rows; r++) {
+        q += (double)deft_row_weight(b, r) * (double)a->q[0][r];
+    }
     out->q = (float)(q / a->cfg.rows);
 }
 

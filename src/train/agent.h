@@ -14,6 +14,7 @@ typedef enum deft_algo {
 typedef struct deft_agent_config {
     deft_algo algo;
     int n_obs, n_act, rows;          // rows: batch size
+    int n_encoded;                   // of n_obs, the last ones: an encoder's, which learns
     int n_hidden;                    // hidden layers of the actor
     int hidden[DEFT_NET_LAYERS - 1]; // and their widths
     int n_critic_hidden;             // likewise; 0: as the actor
@@ -38,6 +39,10 @@ typedef struct deft_batch {
     const float *obs, *act, *reward, *next_obs, *discount;
     const float *noise, *noise2;
     const float *mask; // dropout of both critics, see deft_agent_mask_size; NULL: none
+    /* An encoder that learns has targets of its own; next_obs is then by those. SAC's policy, which
+     * has no target, reads this; NULL: next_obs. */
+    const float *next_policy_obs;
+    const float *weight; // of rows, mean 1; NULL: 1
 } deft_batch;
 
 typedef struct deft_agent deft_agent;
@@ -56,6 +61,8 @@ typedef struct deft_agent_losses {
     bool actor_stepped;
 } deft_agent_losses;
 void deft_agent_step(deft_agent *a, const deft_batch *b, deft_agent_losses *out);
+/* [rows][n_encoded]: gradient of the last step's critic losses by what the encoder gave to obs. */
+const float *deft_agent_encoded_gradient(const deft_agent *a);
 
 /* Actions of rows observations, [rows][n_act]. noise NULL: the mean action; else standard normal:
  * SAC samples its policy, TD3 ignores it (its caller adds exploration noise). rows at most the

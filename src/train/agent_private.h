@@ -29,6 +29,7 @@ struct deft_agent {
     float *q[2], *dq[2]; // [rows]
     float *target_q;     // [rows]
     float *d_act[2];     // [rows][n_act], gradient of each critic by the action
+    float *d_encoded[2]; // [rows][n_encoded], of each critic's loss; NULL: nothing is encoded
     float *d_out;        // [rows][outputs of the actor]
     float *sample;       // [rows][n_act], SAC: the action sampled for the policy's own step
     float loss[2];
@@ -40,6 +41,11 @@ struct deft_agent {
 static inline int deft_agent_outputs(const deft_agent_config *c)
 {
     return c->algo == DEFT_ALGO_SAC ? 2 * c->n_act : c->n_act;
+}
+
+static inline float deft_row_weight(const deft_batch *b, int row)
+{
+    return b->weight ? b->weight[row] : 1;
 }
 
 void deft_learned_adam(deft_agent *a, deft_learned *l, float rate);

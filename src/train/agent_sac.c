@@ -76,8 +76,8 @@ static void learn_alpha(deft_agent *a, double mean_log_prob, deft_agent_losses *
 static void output_gradient(deft_agent *a, const float *out, const float *noise, float alpha)
 {
     const int m = a->cfg.n_act;
-    const float share = alpha / (float)a->cfg.rows;
     for (int r = 0; r < a->cfg.rows; r++) {
+        const float share = alpha / (float)a->cfg.rows * deft_row_weight(a->batch, r);
         for (int i = 0; i < m; i++) {
             const int at = r * m + i;
             const float act = a->sample[at], raw = out[2 * r * m + m + i];
@@ -101,9 +101,10 @@ static void learn_actor(deft_agent *a, const deft_batch *b, const float *out, fl
     double loss = 0;
     for (int r = 0; r < c->rows; r++) { // the gradient runs through the smaller value
         const int small = a->q[1][r] < a->q[0][r];
-        a->dq[small][r] = -1 / (float)c->rows;
+        const float weight = deft_row_weight(b, r);
+        a->dq[small][r] = -1 / (float)c->rows * weight;
         a->dq[!small][r] = 0;
-        loss += (double)(alpha * a->log_prob[r] - a->q[small][r]);
+        loss += (double)(weight * (alpha * a->log_prob[r] - a->q[small][r]));
     }
     losses->actor = (float)(loss / c->rows);
     deft_agent_each_critic(a, deft_critic_action_gradient);
@@ -119,7 +120,8 @@ void deft_sac_step(deft_agent *a, const deft_batch *b, deft_agent_losses *losses
     const deft_agent_config *c = &a->cfg;
     const float alpha = (float)exp(a->log_alpha);
 
-    (void)sample(a, b->next_obs, b->noise, a->next_act);
+    const float *policy_obs = b->next_policy_obs ? b->next_policy_obs : b->next_obs;
+    (void)sample(a, policy_obs, b->noise, a->next_act);
     deft_agent_concat(a, b->next_obs, a->next_act);
     deft_agent_each_critic(a, target_value);
     deft_critics_target(a, alpha);
@@ -127,7 +129,9 @@ void deft_sac_step(deft_agent *a, const deft_batch *b, deft_agent_losses *losses
 
     const float *out = sample(a, b->obs, b->noise2, a->sample);
     double log_prob = 0;
-    for (int r = 0; r < c->rows; r++) log_prob += (double)a->log_prob[r];
+    for (int r = 0; r < c->rows; r++) {
+        log_prob += (double)deft_row_weight(b, r) * (double)a->log_prob[r];
+    }
     losses->log_prob = (float)(log_prob / c->rows);
     learn_alpha(a, log_prob / c->rows, losses);
     learn_actor(a, b, out, alpha, losses);

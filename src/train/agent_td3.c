@@ -38,8 +38,9 @@ static void learn_actor(deft_agent *a, const deft_batch *b, deft_agent_losses *o
     deft_critic_value(a, 0, a->critic[0].param);
     double q = 0;
     for (int r = 0; r < c->rows; r++) {
-        q += (double)a->q[0][r];
-        a->dq[0][r] = -1 / (float)c->rows;
+        const float weight = deft_row_weight(b, r);
+        q += (double)weight * (double)a->q[0][r];
+        a->dq[0][r] = -1 / (float)c->rows * weight;
     }
     out->actor = (float)(-q / c->rows);
     deft_critic_action_gradient(a, 0);

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int gates(const deft_encoder *e)
+int deft_encoder_gates(const deft_encoder *e)
 {
-    return e->kind == DEFT_ENCODER_LSTM ? 4 : 3;
+    return e->kind == DEFT_ENCODER_LSTM ? 4 : e->kind == DEFT_ENCODER_GRU ? 3 : 1;
 }
 
 static bool recurrent(const deft_encoder *e)
@@ -16,11 +16,16 @@ static bool recurrent(const deft_encoder *e)
     return e->kind == DEFT_ENCODER_GRU || e->kind == DEFT_ENCODER_LSTM;
 }
 
+bool deft_encoder_learns(const deft_encoder *e)
+{
+    return recurrent(e) || e->kind == DEFT_ENCODER_MLP;
+}
+
 int deft_encoder_layer(const deft_encoder *e, int l, int *n_in)
 {
-    const int g = gates(e) * e->hidden, first = g * (e->n_in + e->hidden);
+    const int g = deft_encoder_gates(e) * e->hidden, own = recurrent(e) ? e->hidden : 1;
     *n_in = l == 0 ? e->n_in : e->hidden;
-    return l == 0 ? 0 : first + (l - 1) * g * 2 * e->hidden;
+    return l == 0 ? 0 : g * (e->n_in + own) + (l - 1) * g * (e->hidden + own);
 }
 
 deft_status deft_encoder_init(deft_encoder *e, deft_error *err)
@@ -36,13 +41,15 @@ deft_status deft_encoder_init(deft_encoder *e, deft_error *err)
         e->n_feature = e->n_state = e->depth * e->n_in;
         return DEFT_OK;
     }
-    if (!recurrent(e)) return DEFT_OK;
+    if (!deft_encoder_learns(e)) return DEFT_OK;
     if (e->n_layer < 1 || e->n_layer > DEFT_ENCODER_LAYERS || e->hidden < 1 || e->hidden > 1024) {
         return deft_fail(err, DEFT_E_ARG, "an encoder of %d layers of %d units", e->n_layer,
                          e->hidden);
     }
     e->n_feature += e->hidden;
-    e->n_state = e->n_layer * e->hidden * (e->kind == DEFT_ENCODER_LSTM ? 2 : 1);
+    if (recurrent(e)) {
+        e->n_state = e->n_layer * e->hidden * (e->kind == DEFT_ENCODER_LSTM ? 2 : 1);
+    }
     int n_in;
     e->n_param = deft_encoder_layer(e, e->n_layer, &n_in);
     e->param = calloc((size_t)e->n_param, sizeof *e->param);
@@ -58,9 +65,12 @@ void deft_encoder_free(deft_encoder *e)
 
 void deft_encoder_randomize(deft_encoder *e, deft_rng *rng)
 {
-    const double bound = e->hidden ? 1 / sqrt((double)e->hidden) : 0;
-    for (int i = 0; i < e->n_param; i++) {
-        e->param[i] = (float)deft_rng_uniform(rng, -bound, bound);
+    for (int l = 0; e->n_param && l < e->n_layer; l++) {
+        int n_in, next_in;
+        const int at = deft_encoder_layer(e, l, &n_in);
+        const int end = deft_encoder_layer(e, l + 1, &next_in);
+        const double bound = 1 / sqrt((double)(recurrent(e) ? e->hidden : n_in));
+        for (int i = at; i < end; i++) e->param[i] = (float)deft_rng_uniform(rng, -bound, bound);
     }
 }
 
@@ -113,7 +123,7 @@ static const float *recurrent_step(const deft_encoder *e, const float *x, float 
                                    float *scratch)
 {
     const size_t h = (size_t)e->hidden;
-    const int rows = gates(e) * e->hidden;
+    const int rows = deft_encoder_gates(e) * e->hidden;
     float *wx = scratch, *uh = scratch + 4 * h;
     for (int l = 0; l < e->n_layer; l++) {
         int n_in;
@@ -131,6 +141,36 @@ static const float *recurrent_step(const deft_encoder *e, const float *x, float 
     return x;
 }
 
+static float unit_of(float v, deft_unit f)
+{
+    switch (f) {
+    case DEFT_UNIT_LINEAR:
+        break;
+    case DEFT_UNIT_RELU:
+        return v > 0 ? v : 0;
+    case DEFT_UNIT_TANH:
+        return deft_tanh_f32(v);
+    case DEFT_UNIT_ELU:
+        return v < 0 ? deft_expm1_f32(v) : v;
+    }
+    return v;
+}
+
+/* All layers, each into the other half of scratch; returns the top one. */
+static const float *perceptron_step(const deft_encoder *e, const float *x, float *scratch)
+{
+    for (int l = 0; l < e->n_layer; l++) {
+        int n_in;
+        const float *w = e->param + deft_encoder_layer(e, l, &n_in);
+        const float *b = w + (size_t)e->hidden * (size_t)n_in;
+        float *y = scratch + (size_t)(l & 1) * (size_t)e->hidden;
+        product(w, x, e->hidden, n_in, y);
+        for (int i = 0; i < e->hidden; i++) y[i] = unit_of(y[i] + b[i], e->unit);
+        x = y;
+    }
+    return x;
+}
+
 void deft_encoder_step(const deft_encoder *e, const float *obs, const float *prev_act, bool first,
                        const deft_encoder_memory *m)
 {
@@ -138,7 +178,8 @@ void deft_encoder_step(const deft_encoder *e, const float *obs, const float *pre
     if (before) memcpy(m->feature, prev_act, (size_t)before * sizeof *m->feature);
     memcpy(m->feature + before, obs, (size_t)e->n_obs * sizeof *m->feature);
     if (e->kind == DEFT_ENCODER_STACK) stack_step(e, first, m->state, m->feature);
-    if (!recurrent(e)) return;
-    memcpy(m->feature + e->n_in, recurrent_step(e, m->feature, m->state, m->scratch),
-           (size_t)e->hidden * sizeof *m->feature);
+    if (!deft_encoder_learns(e)) return;
+    const float *top = recurrent(e) ? recurrent_step(e, m->feature, m->state, m->scratch)
+                                    : perceptron_step(e, m->feature, m->scratch);
+    memcpy(m->feature + e->n_in, top, (size_t)e->hidden * sizeof *top);
 }

@@ -109,20 +109,74 @@ static int64_t follow(const deft_replay *r, int64_t number, float gamma, int n_s
     return number;
 }
 
+static int64_t pick(const deft_replay *r, deft_rng *rng)
+{
+    const int64_t first = oldest(r), count = r->head - first;
+    int64_t number;
+    do {
+        number = first + (int64_t)(deft_rng_u64(rng) % (uint64_t)count);
+    } while (!usable(r, number));
+    return number;
+}
+
 void deft_replay_sample(const deft_replay *r, deft_rng *rng, float gamma, int n_step,
                         const deft_replay_batch *out)
 {
-    const int64_t first = oldest(r), count = r->head - first;
     const size_t n = (size_t)r->n_feature, m = (size_t)r->n_act;
     for (int i = 0; i < out->rows; i++) {
-        int64_t number;
-        do {
-            number = first + (int64_t)(deft_rng_u64(rng) % (uint64_t)count);
-        } while (!usable(r, number));
+        const int64_t number = pick(r, rng);
         const float *p = row_at(r, number);
         const int64_t last = follow(r, number, gamma, n_step, &out->reward[i], &out->discount[i]);
         memcpy(out->feature + (size_t)i * n, p, n * sizeof *p);
         memcpy(out->act + (size_t)i * m, p + n, m * sizeof *p);
         memcpy(out->next_feature + (size_t)i * n, row_at(r, last), n * sizeof *p);
     }
+}
+
+/* One window of sequence s, from row `number` at place `place`. Returns its valid rows. */
+static int fill_window(const deft_replay *r, const deft_replay_windows *w, int s, int64_t number,
+                       int place, float gamma)
+{
+    const size_t n = (size_t)r->n_feature, m = (size_t)r->n_act, n_x = (size_t)w->n_x;
+    int valid = 0;
+    for (int k = place; k <= w->burn_in + w->steps && number >= 0; k++) {
+        const float *p = row_at(r, number);
+        memcpy(w->x + ((size_t)k * (size_t)w->sequences + (size_t)s) * n_x, p, n_x * sizeof *p);
+        const int64_t next = r->next[number % r->capacity];
+        if (k >= w->burn_in && k < w->burn_in + w->steps && next >= 0) {
+            const size_t i = (size_t)(k - w->burn_in) * (size_t)w->sequences + (size_t)s;
+            memcpy(w->act + i * m, p + n, m * sizeof *p);
+            w->reward[i] = p[n + m];
+            w->discount[i] = p[n + m + 1] == DEFT_REPLAY_TERMINATED ? 0 : gamma;
+            w->valid[i] = 1;
+            valid++;
+        }
+        number = next;
+    }
+    return valid;
+}
+
+int deft_replay_sample_windows(const deft_replay *r, deft_rng *rng, float gamma,
+                               const deft_replay_windows *out)
+{
+    const size_t learned = (size_t)out->sequences * (size_t)out->steps;
+    const size_t all = learned + (size_t)out->sequences * (size_t)(out->burn_in + 1);
+    memset(out->x, 0, all * (size_t)out->n_x * sizeof(float));
+    memset(out->act, 0, learned * (size_t)r->n_act * sizeof(float));
+    memset(out->reward, 0, learned * sizeof(float));
+    memset(out->discount, 0, learned * sizeof(float));
+    memset(out->valid, 0, learned * sizeof(float));
+    int valid = 0;
+    for (int s = 0; s < out->sequences; s++) {
+        int64_t number = pick(r, rng);
+        int place = out->burn_in + (int)(deft_rng_u64(rng) % (uint64_t)out->steps);
+        while (place > 0) {
+            const int64_t before = r->previous[number % r->capacity];
+            if (before < oldest(r)) break; // -1, too
+            number = before;
+            place--;
+        }
+        valid += fill_window(r, out, s, number, place, gamma);
+    }
+    return valid;
 }

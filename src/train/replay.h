@@ -46,6 +46,20 @@ typedef struct deft_replay_batch {
  * discount gamma, fewer where an episode ends. There must be such a row. */
 void deft_replay_sample(const deft_replay *r, deft_rng *rng, float gamma, int n_step,
                         const deft_replay_batch *out);
+
+/* Windows into episodes, for encoders that learn: `sequences` side by side, time first. Steps are
+ * burn_in ones, `steps` to learn from, and the one after. Where an episode has no such step (before
+ * its start, after its end) x is zeros and valid 0. */
+typedef struct deft_replay_windows {
+    int sequences, burn_in, steps, n_x;
+    float *x;                               // [burn_in + steps + 1][sequences][n_x]
+    float *act, *reward, *discount, *valid; // [steps][sequences][...]
+} deft_replay_windows;
+/* Each window holds a usable row, drawn uniformly, at a place to learn from, drawn likewise. n_x:
+ * how many of a row's first features are wanted. There must be a usable row. Returns how many rows
+ * are valid, at least one for each sequence. */
+int deft_replay_sample_windows(const deft_replay *r, deft_rng *rng, float gamma,
+                               const deft_replay_windows *out);
 bool deft_replay_ready(const deft_replay *r); // is there such a row?
 
 #endif

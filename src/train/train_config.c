@@ -32,7 +32,7 @@ deft_status deft_train_defaults(const char *algo, deft_train_config *out, deft_e
         .stack_depth = 4,
         .pretrain_steps = 2000,
         .sequence = 16,
-        .burn_in = 16,
+        .burn_in = 8,
         .n_hidden = 2,
         .hidden = {256, 256},
         .activation = "relu",

@@ -16,6 +16,9 @@ static deft_status check(const deft_train_config *c, deft_error *err)
                       : !(c->updates >= 0 && c->updates <= 1000)   ? "updates"
                       : c->batch < 1 || c->batch > 1 << 20         ? "batch"
                       : !(c->gamma >= 0 && c->gamma <= 1)          ? "gamma"
+                      : c->sequence < 1 || c->sequence > 1024      ? "sequence"
+                      : c->burn_in < 0 || c->burn_in > 1024        ? "burn_in"
+                      : c->pretrain_steps < 0                      ? "pretrain_steps"
                       : !(c->tau > 0 && c->tau <= 1)               ? "tau"
                       : !(c->actor_rate > 0 && c->critic_rate > 0) ? "actor_rate, critic_rate"
                       : c->n_step < 1                              ? "n_step"
@@ -26,6 +29,26 @@ static deft_status check(const deft_train_config *c, deft_error *err)
                           ? "replay (which must hold the warm-up)"
                           : NULL;
     return bad ? deft_fail(err, DEFT_E_ARG, "training: %s out of range", bad) : DEFT_OK;
+}
+
+static deft_status check_mode(const deft_trainer *t, deft_error *err)
+{
+    const deft_train_config *c = &t->cfg;
+    if (c->encoder_mode == DEFT_ENCODER_FROZEN) return DEFT_OK;
+    if (!deft_encoder_learns(&t->encoder)) {
+        return deft_fail(err, DEFT_E_ARG,
+                         "training: encoder %s has nothing to learn; gru, lstm "
+                         "and mlp have",
+                         c->encoder);
+    }
+    if (c->batch < c->sequence) {
+        return deft_fail(err, DEFT_E_ARG, "training: a batch of %d holds no sequence of %d",
+                         (int)c->batch, (int)c->sequence);
+    }
+    if (c->encoder_mode == DEFT_ENCODER_TRAINED && c->n_step > 1) {
+        return deft_fail(err, DEFT_E_ARG, "training: a trained encoder goes with n_step 1");
+    }
+    return DEFT_OK;
 }
 
 static bool pick(const char *name, const char *const *list, int *out)
@@ -39,14 +62,17 @@ static bool pick(const char *name, const char *const *list, int *out)
     return false;
 }
 
+static const char *const units[] = {"linear", "relu", "tanh", "elu", NULL};
+
 static deft_status make_agent(deft_trainer *t, deft_error *err)
 {
     static const char *const algos[] = {"td3", "sac", NULL};
-    static const char *const units[] = {"linear", "relu", "tanh", "elu", NULL};
     const deft_train_config *c = &t->cfg;
     deft_agent_config a = {.n_obs = (int)t->n_feature,
                            .n_act = (int)t->n_act,
-                           .rows = c->batch,
+                           .rows = t->rows,
+                           .n_encoded =
+                               c->encoder_mode == DEFT_ENCODER_TRAINED ? c->encoder_hidden : 0,
                            .n_hidden = c->n_hidden,
                            .n_critic_hidden = c->n_critic_hidden,
                            .critic_norm = c->critic_norm,
@@ -81,11 +107,12 @@ static deft_status make_agent(deft_trainer *t, deft_error *err)
 
 static deft_status make_encoder(deft_trainer *t, deft_error *err)
 {
-    static const char *const kinds[] = {"none", "gru", "lstm", "stack", NULL};
+    static const char *const kinds[] = {"none", "gru", "lstm", "stack", "mlp", NULL};
     const deft_train_config *c = &t->cfg;
-    int kind;
+    int kind, unit = DEFT_UNIT_RELU;
+    (void)pick(c->activation, units, &unit); // another one: the agent says so
     if (!pick(c->encoder, kinds, &kind)) {
-        return deft_fail(err, DEFT_E_ARG, "training: encoder is none, gru, lstm or stack");
+        return deft_fail(err, DEFT_E_ARG, "training: encoder is none, gru, lstm, stack or mlp");
     }
     t->encoder = (deft_encoder){.kind = (deft_encoder_kind)kind,
                                 .n_obs = t->spec->n_obs,
@@ -93,11 +120,15 @@ static deft_status make_encoder(deft_trainer *t, deft_error *err)
                                 .previous = c->previous_action,
                                 .n_layer = c->encoder_layers,
                                 .hidden = c->encoder_hidden,
+                                .unit = (deft_unit)unit,
                                 .depth = c->stack_depth};
-    const deft_status s = deft_encoder_init(&t->encoder, err);
+    deft_status s = deft_encoder_init(&t->encoder, err);
+    if (s == DEFT_OK) s = check_mode(t, err);
     if (s != DEFT_OK) return s;
     deft_encoder_randomize(&t->encoder, &t->rng);
     t->n_feature = t->encoder.n_feature;
+    t->rows =
+        c->encoder_mode == DEFT_ENCODER_TRAINED ? c->batch / c->sequence * c->sequence : c->batch;
     return DEFT_OK;
 }
 
@@ -112,9 +143,9 @@ static float *floats(size_t n, bool *ok)
 static bool allocate(deft_trainer *t)
 {
     bool ok = true;
-    const size_t rows = (size_t)t->cfg.batch, n = (size_t)t->n_feature, m = (size_t)t->n_act;
+    const size_t rows = (size_t)t->rows, n = (size_t)t->n_feature, m = (size_t)t->n_act;
     const size_t state = (size_t)t->encoder.n_state, lanes = (size_t)t->n_lane;
-    t->batch = (deft_replay_batch){t->cfg.batch,      floats(rows * n, &ok), floats(rows * m, &ok),
+    t->batch = (deft_replay_batch){t->rows,           floats(rows * n, &ok), floats(rows * m, &ok),
                                    floats(rows, &ok), floats(rows * n, &ok), floats(rows, &ok)};
     t->noise = floats(rows * m, &ok);
     if (strcmp(t->cfg.algo, "sac") == 0) t->noise2 = floats(rows * m, &ok);
@@ -157,6 +188,13 @@ static deft_status start_lanes(deft_trainer *t, const deft_env *env, deft_error 
     return s;
 }
 
+static deft_status make_learner(deft_trainer *t, deft_error *err)
+{
+    t->learner = calloc(1, sizeof *t->learner);
+    if (!t->learner) return deft_fail(err, DEFT_E_SPACE, "no memory for training");
+    return deft_encoder_learner_create(t, t->learner, err);
+}
+
 static deft_status build(deft_trainer *t, const deft_env *env, deft_error *err)
 {
     deft_status s = deft_blas_create(NULL, &t->blas, err);
@@ -172,6 +210,7 @@ static deft_status build(deft_trainer *t, const deft_env *env, deft_error *err)
     if (!allocate(t)) return deft_fail(err, DEFT_E_SPACE, "no memory for training");
     s = deft_actor_create(t->agent, t->n_lane, &t->actor, err);
     if (s == DEFT_OK) s = deft_actor_create(t->agent, 1, &t->eval_actor, err);
+    if (s == DEFT_OK && t->cfg.encoder_mode == DEFT_ENCODER_TRAINED) s = make_learner(t, err);
     if (s == DEFT_OK && t->cfg.threads > 1) s = deft_pair_create(&t->pair, err);
     if (s == DEFT_OK) s = start_lanes(t, env, err);
     return s;
@@ -220,6 +259,8 @@ void deft_trainer_destroy(deft_trainer *t)
     deft_actor_destroy(t->eval_actor);
     deft_agent_destroy(t->agent);
     deft_encoder_free(&t->encoder);
+    if (t->learner) free(t->learner->memory);
+    free(t->learner);
     deft_replay_free(&t->replay);
     for (int32_t i = 0; t->lane && i < t->n_lane; i++) free_lane(&t->lane[i]);
     deft_env_destroy(t->eval_env);
@@ -277,7 +318,7 @@ int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *
 {
     t->report = (deft_train_report){.episode = t->episode};
     t->error = (deft_error){0};
-    if (!t->prepared && t->step >= t->cfg.warmup) {
+    if (!t->prepared && t->step >= t->cfg.warmup && deft_replay_ready(&t->replay)) {
         const deft_status s = deft_trainer_prepare(t, err);
         if (s != DEFT_OK) return s;
         t->next_eval = t->step;
@@ -288,6 +329,9 @@ int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *
         t->update_debt += (double)steps * t->cfg.updates;
         t->round_updates = (int64_t)t->update_debt;
         t->update_debt -= (double)t->round_updates;
+    }
+    if (t->learner) {
+        memcpy(t->encoder.param, t->learner->param, (size_t)t->encoder.n_param * sizeof(float));
     }
     deft_actor_update(t->actor, t->agent);
     deft_actor_update(t->eval_actor, t->agent);

@@ -191,4 +191,7 @@ void deft_trainer_evaluate(deft_trainer *t)
     t->report.best = t->have_best = true;
     t->best_reward = mean;
     deft_actor_param(t->eval_actor, t->best_param);
+    if (t->learner) {
+        memcpy(t->learner->best, t->encoder.param, (size_t)t->encoder.n_param * sizeof(float));
+    }
 }

@@ -21,24 +21,29 @@ static void draw_mask(deft_trainer *t)
 
 void deft_trainer_learn(deft_trainer *t)
 {
-    const size_t noise = (size_t)t->cfg.batch * (size_t)t->n_act;
-    const deft_batch b = {.obs = t->batch.feature,
-                          .act = t->batch.act,
-                          .reward = t->batch.reward,
-                          .next_obs = t->batch.next_feature,
-                          .discount = t->batch.discount,
-                          .noise = t->noise,
-                          .noise2 = t->noise2,
-                          .mask = t->cfg.critic_dropout > 0 ? t->mask : NULL};
+    const size_t noise = (size_t)t->rows * (size_t)t->n_act;
+    deft_batch b = {.obs = t->batch.feature,
+                    .act = t->batch.act,
+                    .reward = t->batch.reward,
+                    .next_obs = t->batch.next_feature,
+                    .discount = t->batch.discount,
+                    .noise = t->noise,
+                    .noise2 = t->noise2,
+                    .mask = t->cfg.critic_dropout > 0 ? t->mask : NULL};
     double critic = 0, actor = 0, alpha = 0, q = 0, log_prob = 0;
     int64_t actor_steps = 0;
     for (int64_t u = 0; u < t->round_updates; u++) {
-        deft_replay_sample(&t->replay, &t->rng, (float)t->cfg.gamma, t->cfg.n_step, &t->batch);
+        if (t->learner) {
+            deft_trainer_encoded_batch(t, &b);
+        } else {
+            deft_replay_sample(&t->replay, &t->rng, (float)t->cfg.gamma, t->cfg.n_step, &t->batch);
+        }
         draw(&t->rng, t->noise, noise);
         if (t->noise2) draw(&t->rng, t->noise2, noise);
         if (b.mask) draw_mask(t);
         deft_agent_losses l;
         deft_agent_step(t->agent, &b, &l);
+        if (t->learner) deft_trainer_encoder_step(t, l.actor_stepped);
         critic += (double)l.critic;
         q += (double)l.q;
         alpha += (double)l.alpha;
@@ -56,8 +61,7 @@ void deft_trainer_learn(deft_trainer *t)
     t->update += t->round_updates;
 }
 
-/* Mean and standard deviation of the observations in the buffer. */
-static void fit_normalizer(deft_trainer *t)
+void deft_trainer_observed(const deft_trainer *t, float *offset, float *scale)
 {
     const int64_t from = t->encoder.previous ? t->n_act : 0, rows = t->replay.head;
     for (int64_t i = 0; i < t->n_obs; i++) {
@@ -69,10 +73,9 @@ static void fit_normalizer(deft_trainer *t)
         }
         const double mean = sum / (double)rows;
         const double var = square / (double)rows - mean * mean;
-        t->normalizer.offset[i] = (float)mean;
-        t->normalizer.scale[i] = (float)(1 / sqrt(var > 1e-8 ? var : 1e-8));
+        offset[i] = (float)mean;
+        scale[i] = (float)(1 / sqrt(var > 1e-8 ? var : 1e-8));
     }
-    t->normalizer.on = true;
 }
 
 /* Features of every row anew, episode by episode. Rows keep their input x = previous action and
@@ -122,15 +125,27 @@ static void encode_lane_again(deft_trainer *t, deft_lane *l, bool normalize)
     deft_encoder_step(&t->encoder, l->obs, l->prev_act, first, &memory);
 }
 
-deft_status deft_trainer_prepare(deft_trainer *t, deft_error *err)
+static deft_status encode_all_again(deft_trainer *t, bool normalize, deft_error *err)
 {
-    t->prepared = true;
-    const bool normalize = t->cfg.normalize && !t->normalizer.on; // on: as the warm start has it
-    if (!normalize) return DEFT_OK;
-    fit_normalizer(t);
     const deft_status s = encode_again(t, normalize, err);
     for (int32_t i = 0; s == DEFT_OK && i < t->n_lane; i++) {
         encode_lane_again(t, &t->lane[i], normalize);
     }
     return s;
+}
+
+deft_status deft_trainer_prepare(deft_trainer *t, deft_error *err)
+{
+    t->prepared = true;
+    const bool normalize = t->cfg.normalize && !t->normalizer.on; // on: as the warm start has it
+    const bool pretrain = t->cfg.encoder_mode == DEFT_ENCODER_PRETRAINED && !t->warm_started;
+    if (normalize) {
+        deft_trainer_observed(t, t->normalizer.offset, t->normalizer.scale);
+        t->normalizer.on = true;
+        const deft_status s = encode_all_again(t, true, err);
+        if (s != DEFT_OK || !pretrain) return s;
+    }
+    if (!pretrain) return DEFT_OK;
+    const deft_status s = deft_trainer_pretrain(t, err);
+    return s == DEFT_OK ? encode_all_again(t, false, err) : s;
 }

@@ -19,13 +19,13 @@ static deft_segment all_inputs(const deft_trainer *t)
     return (deft_segment){DEFT_SRC_OBS, 0, 0, t->encoder.n_in};
 }
 
-static deft_status recurrent_layers(const deft_trainer *t, deft_model *m)
+static deft_status recurrent_layers(const deft_trainer *t, const float *param, deft_model *m)
 {
     const deft_encoder *e = &t->encoder;
     const bool lstm = e->kind == DEFT_ENCODER_LSTM;
     for (int l = 0; l < e->n_layer; l++) {
         int n_in;
-        const float *w = e->param + deft_encoder_layer(e, l, &n_in);
+        const float *w = param + deft_encoder_layer(e, l, &n_in);
         const size_t rows = (size_t)e->hidden * (lstm ? 4 : 3);
         const deft_segment in =
             l == 0 ? all_inputs(t) : (deft_segment){DEFT_SRC_LAYER, l - 1, 0, e->hidden};
@@ -39,6 +39,34 @@ static deft_status recurrent_layers(const deft_trainer *t, deft_model *m)
         out->weight = copy(m->arena, w, rows * (size_t)n_in);
         out->weight_h = copy(m->arena, w + rows * (size_t)n_in, rows * (size_t)e->hidden);
         if (!out->name || !out->in || !out->weight || !out->weight_h) return DEFT_E_SPACE;
+    }
+    return DEFT_OK;
+}
+
+static const deft_activation_kind unit[] = {DEFT_ACT_NONE, DEFT_ACT_RELU, DEFT_ACT_TANH,
+                                            DEFT_ACT_ELU};
+
+static deft_status perceptron_layers(const deft_trainer *t, const float *param, deft_model *m)
+{
+    const deft_encoder *e = &t->encoder;
+    for (int l = 0; l < e->n_layer; l++) {
+        int n_in;
+        const float *w = param + deft_encoder_layer(e, l, &n_in);
+        const size_t count = (size_t)e->hidden * (size_t)n_in;
+        const deft_segment in =
+            l == 0 ? all_inputs(t) : (deft_segment){DEFT_SRC_LAYER, l - 1, 0, e->hidden};
+        deft_layer *out = &m->layer[m->n_layer++];
+        *out = (deft_layer){.kind = DEFT_LAYER_DENSE,
+                            .name = deft_arena_printf(m->arena, "encoder.%d", l),
+                            .n_in = n_in,
+                            .n_out = e->hidden,
+                            .n_segment = 1,
+                            .activation = {unit[e->unit], 0, 0}};
+        if (out->activation.kind == DEFT_ACT_ELU) out->activation.alpha = 1;
+        out->in = segments(m->arena, &in, 1);
+        out->weight = copy(m->arena, w, count);
+        out->bias = copy(m->arena, w + count, (size_t)e->hidden);
+        if (!out->name || !out->in || !out->weight || !out->bias) return DEFT_E_SPACE;
     }
     return DEFT_OK;
 }
@@ -60,8 +88,6 @@ static deft_status stack_layer(const deft_trainer *t, deft_model *m)
 static deft_status dense_layers(const deft_trainer *t, const float *param, deft_model *m)
 {
     const deft_net *net = deft_agent_actor_net(t->agent);
-    static const deft_activation_kind unit[] = {DEFT_ACT_NONE, DEFT_ACT_RELU, DEFT_ACT_TANH,
-                                                DEFT_ACT_ELU};
     const int32_t encoder = m->n_layer;
     for (int l = 0; l < net->n_layer; l++) {
         const int n_in = net->width[l], last = l + 1 == net->n_layer;
@@ -151,10 +177,15 @@ deft_status deft_trainer_model(const deft_trainer *t, bool best, deft_arena *a, 
     m->source = "trained by deft";
     m->layer = DEFT_NEW_ARRAY(a, deft_layer, limit);
     const float *param = best && t->have_best ? t->best_param : deft_agent_actor_param(t->agent);
+    const float *encoder = !t->learner            ? t->encoder.param
+                           : best && t->have_best ? t->learner->best
+                                                  : t->learner->param;
     deft_status s = m->layer ? contract(t, m) : DEFT_E_SPACE;
     const deft_encoder_kind kind = t->encoder.kind;
     if (s == DEFT_OK && (kind == DEFT_ENCODER_GRU || kind == DEFT_ENCODER_LSTM)) {
-        s = recurrent_layers(t, m);
+        s = recurrent_layers(t, encoder, m);
+    } else if (s == DEFT_OK && kind == DEFT_ENCODER_MLP) {
+        s = perceptron_layers(t, encoder, m);
     } else if (s == DEFT_OK && kind == DEFT_ENCODER_STACK) {
         s = stack_layer(t, m);
     }

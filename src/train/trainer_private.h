@@ -4,6 +4,7 @@
 
 #include "deft/train.h"
 #include "train/agent.h"
+#include "train/bptt.h"
 #include "train/encoder.h"
 #include "train/pair.h"
 #include "train/replay.h"
@@ -29,12 +30,29 @@ typedef struct deft_normalizer {
     float *offset, *scale;
 } deft_normalizer;
 
+/* An encoder that learns: what acting and exporting read is a copy of it, made between rounds. */
+typedef struct deft_encoder_learner {
+    float *param, *moment1, *moment2, *target; // [n_param]
+    float *best;                               // of the best evaluated policy
+    size_t state_floats;                       // of memory, from its start: all of the above
+    int64_t step;
+    int rows;           // that are learned from: sequences times their steps
+    float *grad;        // [n_param]
+    float *d_top;       // [burn_in + sequence + 1][sequences][hidden]
+    float *next_policy; // [rows][n_feature]
+    deft_replay_windows windows;
+    deft_bptt tape;
+    float *memory; // the one allocation
+} deft_encoder_learner;
+
 struct deft_trainer {
     deft_train_config cfg;
     deft_blas *blas;
     deft_train_ops ops;
     deft_agent *agent;
-    deft_encoder encoder;
+    deft_encoder encoder;          // that environments act by
+    deft_encoder_learner *learner; // NULL: it is frozen
+    int32_t rows;                  // of a gradient step
     deft_normalizer normalizer;
     deft_replay replay;
     int32_t n_lane, max_steps;
@@ -51,6 +69,7 @@ struct deft_trainer {
     int64_t step, update, next_eval;
     double update_debt; // gradient steps owed, below 1
     bool prepared;      // what follows the warm-up has been done
+    bool warm_started;  // encoder included
     /* Batches. */
     deft_replay_batch batch;
     float *noise, *noise2, *mask;
@@ -78,6 +97,16 @@ void deft_trainer_learn(deft_trainer *t);
 /* After the warm-up: normalises observations, trains a pretrained encoder, encodes again what the
  * buffer holds. */
 deft_status deft_trainer_prepare(deft_trainer *t, deft_error *err);
+/* Mean and reciprocal standard deviation of the observations in the buffer. */
+void deft_trainer_observed(const deft_trainer *t, float *offset, float *scale);
+deft_status deft_encoder_learner_create(const deft_trainer *t, deft_encoder_learner *l,
+                                        deft_error *err);
+/* Everything but the optimizer is the encoder of now. */
+void deft_encoder_learner_reset(const deft_trainer *t, deft_encoder_learner *l);
+deft_status deft_trainer_pretrain(deft_trainer *t, deft_error *err);
+/* Windows and their features; then, by the agent's step on them, one of the encoder. */
+void deft_trainer_encoded_batch(deft_trainer *t, deft_batch *b);
+void deft_trainer_encoder_step(deft_trainer *t, bool targets);
 uint64_t deft_trainer_episode_seed(const deft_trainer *t, int32_t lane, int64_t episode);
 
 #endif

@@ -31,6 +31,8 @@ static void move_lane(const deft_trainer *t, deft_lane *l, cursor *c)
     move(c, &l->torque, sizeof l->torque);
     move(c, &l->current, sizeof l->current);
     move(c, &l->last_row, sizeof l->last_row);
+    // An encoder that learns was another one at each step of the episode.
+    if (t->learner) move(c, l->state, (size_t)t->encoder.n_state * sizeof(float));
     move(c, l->feature, (size_t)t->n_feature * sizeof(float));
     move(c, l->taken, (size_t)t->max_steps * (size_t)t->n_act * sizeof(float));
 }
@@ -42,6 +44,7 @@ static void move_all(deft_trainer *t, cursor *c)
     move(c, &t->next_eval, sizeof t->next_eval);
     move(c, &t->update_debt, sizeof t->update_debt);
     move(c, &t->prepared, sizeof t->prepared);
+    move(c, &t->warm_started, sizeof t->warm_started);
     move(c, &t->rng, sizeof t->rng);
     move(c, &t->have_best, sizeof t->have_best);
     move(c, &t->best_reward, sizeof t->best_reward);
@@ -51,6 +54,10 @@ static void move_all(deft_trainer *t, cursor *c)
     move(c, t->normalizer.scale, (size_t)t->n_obs * sizeof(float));
     if (t->encoder.n_param) {
         move(c, t->encoder.param, (size_t)t->encoder.n_param * sizeof(float));
+    }
+    if (t->learner) {
+        move(c, t->learner->memory, t->learner->state_floats * sizeof(float));
+        move(c, &t->learner->step, sizeof t->learner->step);
     }
     move(c, &t->replay.head, sizeof t->replay.head);
     for (int32_t i = 0; i < t->n_lane; i++) move_lane(t, &t->lane[i], c);
@@ -150,16 +157,18 @@ static const float *action_of(const deft_trainer *t, const int64_t *rows, int32_
     return deft_replay_row(&t->replay, rows[k]) + t->n_feature;
 }
 
-/* Repeats the lane's running episode. */
+/* Repeats the lane's running episode. feature: room for the lane's features and state. */
 static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, int64_t *rows,
                           deft_error *err)
 {
+    const size_t n_feature = (size_t)t->n_feature, n_state = (size_t)t->encoder.n_state;
     const int32_t lane = (int32_t)(l - t->lane), steps = l->step;
     const deft_lane keep = *l;
     if (steps < 0 || steps >= t->max_steps || l->last_row >= t->replay.head) {
         return deft_fail(err, DEFT_E_FORMAT, "checkpoint: environment %d is out of range", lane);
     }
-    memcpy(feature, l->feature, (size_t)t->n_feature * sizeof *feature);
+    memcpy(feature, l->feature, n_feature * sizeof *feature);
+    if (n_state) memcpy(feature + n_feature, l->state, n_state * sizeof *feature);
     int64_t row = l->last_row;
     for (int32_t k = steps; k-- > 0;) {
         if (row < 0 || row <= t->replay.head - 1 - t->replay.capacity) {
@@ -182,7 +191,15 @@ static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, int64_t
     l->heading = keep.heading;
     l->torque = keep.torque;
     l->current = keep.current;
-    if (memcmp(feature, l->feature, (size_t)t->n_feature * sizeof *feature) == 0) return DEFT_OK;
+    // An encoder that learns was another one then: its inputs must be the same.
+    const size_t same = t->learner ? (size_t)t->encoder.n_in : n_feature;
+    if (memcmp(feature, l->feature, same * sizeof *feature) == 0) {
+        if (t->learner) {
+            memcpy(l->feature, feature, n_feature * sizeof *feature);
+            memcpy(l->state, feature + n_feature, n_state * sizeof *feature);
+        }
+        return DEFT_OK;
+    }
     return deft_fail(err, DEFT_E_MISMATCH,
                      "checkpoint: environment %d is not what it was %d steps into its episode: "
                      "another scene, option or version of the physics",
@@ -200,7 +217,7 @@ deft_status deft_trainer_state_load(deft_trainer *t, const void *state, size_t s
                          count.used);
     }
     char *copy = malloc(size);
-    float *feature = malloc((size_t)t->n_feature * sizeof *feature);
+    float *feature = malloc((size_t)(t->n_feature + t->encoder.n_state) * sizeof *feature);
     int64_t *number = malloc((size_t)t->max_steps * sizeof *number);
     deft_status s = DEFT_OK;
     if (!copy || !feature || !number) {

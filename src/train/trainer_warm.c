@@ -178,6 +178,11 @@ static void take_layers(deft_trainer *t, const deft_model *m)
             const size_t rows = out * (x->kind == DEFT_LAYER_LSTM ? 4 : 3);
             memcpy(w, x->weight, rows * in * sizeof *w);
             memcpy(w + rows * in, x->weight_h, rows * out * sizeof *w);
+        } else if (l < before && x->kind == DEFT_LAYER_DENSE) { // a perceptron in front
+            int n_in;
+            float *const w = t->encoder.param + deft_encoder_layer(&t->encoder, l, &n_in);
+            memcpy(w, x->weight, in * out * sizeof *w);
+            for (size_t i = 0; i < out; i++) w[in * out + i] = x->bias ? x->bias[i] : 0;
         } else if (x->kind == DEFT_LAYER_DENSE) { // SAC's last: of the means only
             float *const w = param + deft_net_offset(net, l - before);
             float *const b = w + (size_t)net->width[l - before + 1] * in;
@@ -186,6 +191,8 @@ static void take_layers(deft_trainer *t, const deft_model *m)
         }
     }
     deft_agent_sync_target(t->agent);
+    t->warm_started = true;
+    if (t->learner) deft_encoder_learner_reset(t, t->learner);
 }
 
 deft_status deft_trainer_load_model(deft_trainer *t, const deft_model *m, deft_error *err)

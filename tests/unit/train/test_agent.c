@@ -37,8 +37,13 @@ static bool read_batch(FILE *f, batch_memory *m)
 
 static deft_batch as_batch(const batch_memory *m)
 {
-    return (deft_batch){m->obs,      m->act,   m->reward, m->next_obs,
-                        m->discount, m->noise, m->noise2, NULL};
+    return (deft_batch){.obs = m->obs,
+                        .act = m->act,
+                        .reward = m->reward,
+                        .next_obs = m->next_obs,
+                        .discount = m->discount,
+                        .noise = m->noise,
+                        .noise2 = m->noise2};
 }
 
 static void compare(const char *what, const float *got, const float *want, int n)
