@@ -19,6 +19,7 @@ typedef struct verifier {
     float *obs, *act;        // [n_obs], [n_act]
     float *y;                // [n_output] outputs of the network
     float tolerance, worst;
+    double loudest; // number of the step's layers so far, at least 1
     int32_t step;
     deft_error *err;
 } verifier;
@@ -154,11 +155,12 @@ static double difference(double a, double b)
     return same ? 0 : fabs(a - b);
 }
 
-/* Differences count absolutely up to numbers of size 1, beyond it relative to the largest. In a
- * loud step the sums behind a squashed number are louder too, and so is their rounding. */
+/* Differences count absolutely up to numbers of size 1, beyond it relative to the largest, of the
+ * layers before as well: what is squashed was a sum of those, and is as exact as that sum. In a
+ * loud step the observations are louder too. */
 static deft_status compare(verifier *v, const pairing *p)
 {
-    double size = gain_of(v), want;
+    double size = fmax(gain_of(v), v->loudest), want;
     for (int32_t k = 0; p->value && k < p->n; k++) {
         if (p->value[k] < 0) continue; // made by understanding, in no graph
         if (!graph_number(v, p, k, &want))
@@ -166,6 +168,7 @@ static deft_status compare(verifier *v, const pairing *p)
                              (int)k, p->what);
         if (isfinite(want)) size = fmax(size, fabs(want));
     }
+    v->loudest = fmax(v->loudest, size);
     for (int32_t k = 0; p->value && k < p->n; k++) {
         if (p->value[k] < 0 || !graph_number(v, p, k, &want)) continue;
         const double d = difference((double)p->x[k], want) / size;
@@ -230,6 +233,7 @@ static deft_status run_step(verifier *v)
     const deft_status ran = deft_model_eval_step(v->policy, v->obs, NULL, v->act);
     if (ran != DEFT_OK && ran != DEFT_E_RANGE)
         return deft_fail(v->err, ran, "step %d: the policy does not run", (int)v->step);
+    v->loudest = 1;
     // numbers that are not finite differ from the graph's, or the graph's are not either
     s = compare_layers(v);
     if (s == DEFT_OK && ran == DEFT_OK) s = compare_actions(v);

@@ -122,6 +122,55 @@ static void test_not_finite(void)
     deft_arena_destroy(a);
 }
 
+/* obs [1][3] -> two equal units, ReLU, about 1000 -> their difference, tanh: rounding of the large
+ * ones is what is left. */
+static void test_cancelling(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p = {0};
+    small_graph *s = &p.graph;
+    deft_error err;
+    float up[2 * SMALL_OBS] = {700, 700, 700, 700, 700, 700}, down[2] = {1, -1};
+    small_init(s, a);
+    const int32_t obs = small_input(s, "obs", 2, (int64_t[]){1, SMALL_OBS});
+    const int32_t w = small_floats(s, "w", 2, (int64_t[]){2, SMALL_OBS}, up);
+    const int32_t v = small_floats(s, "v", 2, (int64_t[]){1, 2}, down);
+    const int32_t sum = small_node(s, "Gemm", "sum", 2, (int32_t[]){obs, w});
+    small_attr(s, (deft_attr){.name = "transB", .kind = DEFT_ATTR_INT, .i = 1});
+    const int32_t relu = small_node(s, "Relu", "relu", 1, (int32_t[]){sum});
+    const int32_t dense = small_node(s, "Gemm", "dense", 2, (int32_t[]){relu, v});
+    small_attr(s, (deft_attr){.name = "transB", .kind = DEFT_ATTR_INT, .i = 1});
+    const int32_t act = small_node(s, "Tanh", "act", 1, (int32_t[]){dense});
+    small_output(s, act);
+    CHECK_OK(deft_graph_finish(&s->g, &err), err);
+    deft_segment in[2] = {{DEFT_SRC_OBS, 0, 0, SMALL_OBS}, {DEFT_SRC_LAYER, 0, 0, 2}};
+    const deft_segment out = {DEFT_SRC_LAYER, 1, 0, 1};
+    p.layer[0] = (deft_layer){.n_in = SMALL_OBS, .n_out = 2, .n_segment = 1, .in = in};
+    p.layer[0].weight = up;
+    p.layer[0].activation.kind = DEFT_ACT_RELU;
+    p.layer[1] = (deft_layer){.n_in = 2, .n_out = 1, .n_segment = 1, .in = in + 1};
+    p.layer[1].weight = down;
+    p.layer[1].activation.kind = DEFT_ACT_TANH;
+    for (int l = 0; l < 2; l++) p.layer[l].kind = DEFT_LAYER_DENSE;
+    small_origin(a, &p.layer[0], relu);
+    small_origin(a, &p.layer[1], act);
+    p.model = (deft_model){.arena = a, .source = "by hand", .n_layer = 2, .layer = p.layer};
+    p.model.contract = (deft_contract){.name = "", .n_obs = SMALL_OBS, .n_act = 1};
+    p.model.n_output = p.model.n_out_segment = 1;
+    p.model.out = p.segment;
+    p.segment[0] = out;
+    p.model.act_value = p.layer[1].origin_value;
+    p.model.act_element = p.layer[1].origin_element;
+    p.port[0] = (deft_port_role){DEFT_PORT_OBS, 0, 2, {1, SMALL_OBS}};
+    p.model.port = p.port;
+    CHECK_OK(verify(&p, NULL, &err), err);
+    down[0] = nextafterf(1, 2);
+    CHECK_OK(verify(&p, NULL, &err), err);
+    down[0] = 1.0005f;
+    CHECK(verify(&p, NULL, &err) == DEFT_E_MISMATCH, "a wrong weight: %s", err.text);
+    deft_arena_destroy(a);
+}
+
 int main(void)
 {
     test_agrees();
@@ -131,5 +180,6 @@ int main(void)
     test_changed();
     test_discrete();
     test_not_finite();
+    test_cancelling();
     return check_report();
 }
