@@ -81,9 +81,10 @@ deft_domain deft_domain_typical(void);
  * words overrule earlier ones. DEFT_E_ARG: the text says what there is. */
 deft_status deft_domain_parse(const char *text, deft_domain *out, deft_error *err);
 
-/* name: "quaid", "pendulum", "pendulum-angle" (whose speed is hidden). DEFT_E_ARG for an unknown one (the text lists what there is) and for
- * settings out of range; DEFT_E_IO, DEFT_E_FORMAT for scenes (the text names what is missing in it,
- * or is MuJoCo's); DEFT_E_UNSUPPORTED for quaid where MuJoCo was missing at build time. */
+/* name: "quaid", "pendulum", "pendulum-angle" (whose speed is hidden). DEFT_E_ARG for an unknown
+ * one (the text lists what there is) and for settings out of range; DEFT_E_IO, DEFT_E_FORMAT for
+ * scenes (the text names what is missing in it, or is MuJoCo's); DEFT_E_UNSUPPORTED for quaid where
+ * MuJoCo was missing at build time. */
 deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_env **out,
                             deft_error *err);
 /* Another environment over the same immutable model (for other threads), its own state. */

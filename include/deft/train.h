@@ -26,7 +26,7 @@ typedef struct deft_train_config {
     deft_encoder_mode encoder_mode;
     bool previous_action; // the encoder (or the actor) also sees the previous action
     int32_t encoder_layers, encoder_hidden, stack_depth;
-    int32_t pretrain_steps;    // gradient steps of the self-supervised encoder
+    int32_t pretrain_steps; // gradient steps of the self-supervised encoder
     // steps of truncated back-propagation (a batch has batch / sequence sequences), and before
     // them to warm the state up
     int32_t sequence, burn_in;
@@ -81,7 +81,7 @@ typedef struct deft_train_report {
     float critic_loss, actor_loss, alpha, q, log_prob; // means over the round's gradient steps
     bool evaluated;                                    // the fields below are of this round
     double eval_reward, eval_sd, eval_distance_cm;
-    bool best; // the best evaluation so far: its policy is kept
+    bool best;       // the best evaluation so far: its policy is kept
     bool pretrained; // an encoder was, before this round: its mean squared error, in variances
     float pretrain_before, pretrain_after;
 } deft_train_report;

@@ -1,4 +1,5 @@
-/* Leases: one of many processes gets a folder, and again when its holder is gone or gives no sign. */
+/* Leases: one of many processes gets a folder, and again when its holder is gone or gives no sign.
+ */
 #include "app/lease.h"
 #include "check.h"
 
@@ -57,7 +58,8 @@ static void test_holding(const char *dir)
     CHECK(lease_take(dir, 60, &w, &l, &err) == DEFT_OK, "of a dead process: %s", err.text);
     CHECK(lease_take(dir, 60, &w, &other, &err) == 1 && !other, "one more got it");
     CHECK_OK(lease_check(l, &err), err);
-    CHECK(lease_read(dir, &info) && info.pid == (long)getpid() && info.host[0], "pid %ld", info.pid);
+    CHECK(lease_read(dir, &info) && info.pid == (long)getpid() && info.host[0], "pid %ld",
+          info.pid);
     lease_release(l);
     CHECK(!lease_read(dir, &info), "somebody holds what was released");
     lease_release(NULL);
