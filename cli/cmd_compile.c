@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#ifndef DEFT_VERSION
+#define DEFT_VERSION "unknown"
+#endif
+
 typedef struct args {
     deft_load_options load;
     const char *out, *name, *target;
@@ -50,7 +54,8 @@ static int compile(const args *a, const deft_loaded *l)
     const deft_c_policy policy = {.image = l->integer ? l->stored : l->image,
                                   .model = l->integer ? l->qmodel->model : l->model,
                                   .q = l->qmodel,
-                                  .name = a->name};
+                                  .name = a->name,
+                                  .tool = "deft " DEFT_VERSION};
     if (deft_c_write(&policy, l->arena, &files, &err) != DEFT_OK) {
         (void)deft_error_prefix(&err, "%s", cli_escaped(l->path, l->arena));
         return cli_fail(&cmd_compile, &err);

@@ -54,6 +54,7 @@ typedef struct deft_c_policy {
     const deft_model *model; // the image's names and provenance, NULL: without
     const deft_qmodel *q;    // of an integer image, for how it was quantized; NULL: without
     const char *name;        // a C identifier
+    const char *tool;        // the program that makes it, with its version; NULL: not said
 } deft_c_policy;
 /* DEFT_E_ARG, DEFT_E_SPACE, or why the image is not valid. */
 deft_status deft_c_write(const deft_c_policy *p, deft_arena *a, deft_c_files *out, deft_error *err);

@@ -12,7 +12,7 @@ static void put_comment(FILE *f, const char *s)
 {
     for (; *s; s++) {
         const unsigned char c = (unsigned char)*s;
-        (void)fputc(isalnum(c) || strchr(" _.,:;+-()[]%=<>", c) ? c : '_', f);
+        (void)fputc(isalnum(c) || strchr(" _.,:;+-()[]%=<>/^", c) ? c : '_', f);
     }
 }
 
@@ -28,25 +28,33 @@ static void put_define(FILE *f, const c_writer *w, const char *what, unsigned lo
     (void)fprintf(f, "_%s %lu\n", what, value);
 }
 
+static void put_fact(FILE *f, const char *what, const char *text)
+{
+    if (!text || !text[0]) return;
+    (void)fprintf(f, " * %-12s ", what);
+    put_comment(f, text);
+    (void)fputc('\n', f);
+}
+
 static void put_provenance(FILE *f, const c_writer *w)
 {
     char hex[65];
     const deft_model *const m = w->model;
-    (void)fputs(" *\n * policy:    ", f);
+    (void)fputs(" *\n", f);
     deft_hex(w->policy.policy_id, 32, hex);
-    (void)fprintf(f, "%s\n", hex);
-    if (!m) return;
-    (void)fputs(" * source:    ", f);
-    put_comment(f, m->source ? m->source : "unknown");
-    deft_hex(m->source_sha256, 32, hex);
-    (void)fprintf(f, "\n *            SHA-256 %s\n", hex);
-    if (w->q && w->q->scheme) {
-        (void)fputs(" * scheme:    ", f);
-        put_comment(f, w->q->scheme);
-        (void)fputs("\n *            ", f);
-        put_comment(f, w->q->calibration ? w->q->calibration : "");
-        (void)fputc('\n', f);
+    put_fact(f, "policy", hex);
+    if (m) {
+        put_fact(f, "source", m->source ? m->source : "unknown");
+        deft_hex(m->source_sha256, 32, hex);
+        put_fact(f, "  SHA-256", hex);
+        put_fact(f, "contract", m->contract.name);
     }
+    if (!w->image.integer) put_fact(f, "numbers", "float32");
+    if (w->q) {
+        put_fact(f, "numbers", w->q->scheme);
+        put_fact(f, "calibration", w->q->calibration);
+    }
+    put_fact(f, "made by", w->tool);
 }
 
 static void put_ports(FILE *f, const char *title, const char *const *name, const char *const *unit,
@@ -87,6 +95,9 @@ static void put_header(FILE *f, const c_writer *w)
     put_define(f, w, "OBSERVATIONS", w->policy.n_obs);
     put_define(f, w, "ACTIONS", w->policy.n_act);
     put_define(f, w, "PERIOD_US", w->policy.period_us);
+    // behind the memory are two words
+    const unsigned long memory = (w->image.integer ? 2ul : 4ul) * w->memory;
+    put_define(f, w, "STATE_BYTES", (memory + 3) / 4 * 4 + 8);
     (void)fputs("\n", f);
     if (w->model) {
         const deft_contract *const c = &w->model->contract;
@@ -348,7 +359,7 @@ deft_status deft_c_write(const deft_c_policy *p, deft_arena *a, deft_c_files *ou
     if (!deft_c_name_ok(p->name)) {
         return deft_fail(err, DEFT_E_ARG, "a name is letters, digits and _, and no word of C");
     }
-    c_writer w = {.model = p->model, .q = p->q, .name = p->name};
+    c_writer w = {.model = p->model, .q = p->q, .name = p->name, .tool = p->tool};
     const deft_status s = open_policy(&w, p->image, a, err);
     return s == DEFT_OK ? write_files(&w, a, out, err) : s;
 }

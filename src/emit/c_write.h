@@ -21,6 +21,7 @@ typedef struct c_floats {
 typedef struct c_writer {
     const deft_model *model; // names and provenance
     const deft_qmodel *q;    // how it was quantized; NULL: not known
+    const char *tool;        // may be NULL
     const char *name;        // a C identifier
     deft_arena *arena;
     deft_image image;

@@ -136,11 +136,20 @@ cat >"$dir/two/main.c" <<'C'
 #include "walk.h"
 static walk_state a;
 static stand_state b;
+typedef char sizes[sizeof a == WALK_STATE_BYTES && sizeof b == STAND_STATE_BYTES ? 1 : -1];
 int main(void) { return walk_selftest(&a) || stand_selftest(&b); }
 C
 # shellcheck disable=SC2086
 cc -std=c99 $strict "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "two policies"
 "$dir/prog" || fail "two policies in one program"
+# where they come from
+"$deft" info --json "$dir/p.deft" >"$dir/out"
+id=$(sed -n 's/.*"policy_id": "\([0-9a-f]*\)".*/\1/p' "$dir/out")
+for fact in "policy  *$id" 'SHA-256  *[0-9a-f]\{64\}' 'numbers  *w4a8' 'calibration  *[1-9]' 'made by  *deft [0-9]'; do
+    grep -q "^ \* *$fact" "$dir/two/walk.h" || fail "the header does not say: $fact"
+done
+grep -q '^ \* *numbers  *float32' "$dir/two/stand.h" || fail "the header does not say float32"
+
 # a self-test that can fail
 for damaged in walk stand; do
     cp "$dir/two/$damaged.c" "$dir/whole"

@@ -109,14 +109,15 @@ static void read_back(uint8_t *image, size_t size, bool integer)
         if (!integer) {
             if (deft_image_read(bytes, "fuzz", a, &m, &err) == DEFT_OK) {
                 deft_c_files c;
-                const deft_c_policy policy = {bytes, m, NULL, "fuzz"};
+                const deft_c_policy policy = {.image = bytes, .model = m, .name = "fuzz"};
                 (void)deft_c_write(&policy, a, &c, &err);
             }
         } else if (deft_image_read_q(bytes, "fuzz", a, &q, &opt, &err) == DEFT_OK) {
             deft_bytes again;
             deft_c_files c;
             (void)deft_image_write_q(q, &opt, a, &again, &err);
-            const deft_c_policy policy = {bytes, q->model, q, "fuzz"};
+            const deft_c_policy policy = {
+                .image = bytes, .model = q->model, .q = q, .name = "fuzz"};
             (void)deft_c_write(&policy, a, &c, &err);
         }
     }
