@@ -114,7 +114,7 @@ static bool sample(const und *u, const dag *d, int v, double y[N_SAMPLE])
 {
     bool need[MAX_DAG];
     recipe r[MAX_DAG];
-    double value[MAX_DAG];
+    double value[MAX_DAG] = {0};
     if (!depends_only_on(u, d, v, need, r)) return false;
     for (int s = 0; s < N_SAMPLE; s++) {
         value[v] = sample_at(s);
