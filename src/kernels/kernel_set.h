@@ -84,9 +84,9 @@ typedef struct deft_kernels_q {
     void (*lstm)(const deft_lstm_q *g, int16_t *c, int16_t *h_new);     // c is replaced
     void (*pointwise)(const deft_pointwise_q *p, const void *x, const deft_output_q *out, void *y);
     /* For hosts: fills bias [n_out] with what dense of layout DEFT_Q_FOLDED takes in the place of
-     * m->bias, for a matrix in panels whose inputs are S16 and whose outputs have no table.
-     * Returns 0 where there is nothing to be gained. NULL: never is. */
-    int (*fold)(const deft_matrix_q *m, int32_t *bias);
+     * m->bias, for a matrix in panels whose outputs have no table. Returns 0 where there is nothing
+     * to be gained. NULL: never is. */
+    int (*fold)(const deft_matrix_q *m, uint8_t in_format, int32_t *bias);
 } deft_kernels_q;
 
 typedef struct deft_kernels_f32 {

@@ -98,6 +98,7 @@ Q_INLINE qi dot_high(qi acc, qw w, qi x)
 #define Q_SPLIT_OF_ITS_OWN
 #include "kernels/kernels_q_dot.h"
 #include "kernels/kernels_vnni_strip.h"
+#include "kernels/kernels_vnni_strip4.h"
 
 /* In pieces as the kernels write them: then they are there before they have reached the cache. */
 Q_INLINE void q_split(inputs *in, const int16_t *x, uint32_t n)
@@ -193,17 +194,23 @@ static void gru_q(const deft_gru_q *g, const int16_t *h, int16_t *h_new)
     }
 }
 
+static int fold(const deft_matrix_q *m, uint8_t in_format, int32_t *bias)
+{
+    if (m->format == DEFT_NUM_S4) return s4_fold(m, bias);
+    return in_format == DEFT_NUM_S16 ? s_fold(m, bias) : 0;
+}
+
 extern const deft_kernels_q deft_kernels_q_vnni;
 const deft_kernels_q deft_kernels_q_vnni = {
     {{{deft_dense_s8_u8_ref, deft_dense_s8_s16_ref},
       {deft_dense_s4_u8_ref, deft_dense_s4_s16_ref},
       {deft_dense_s16_u8_ref, deft_dense_s16_s16_ref}},
      {{s_dense_u8, dense_s8_s16}, {dense_s4_u8, dense_s4_s16}, {NULL, NULL}},
-     {{NULL, s_dense_s16}, {NULL, NULL}, {NULL, NULL}}},
+     {{NULL, s_dense_s16}, {s4_dense_u8, s4_dense_s16}, {NULL, NULL}}},
     gru_q,
     lstm_q,
     deft_pointwise_q_ref,
-    s_fold,
+    fold,
 };
 #else
 typedef int deft_kernels_vnni_is_elsewhere;

@@ -20,6 +20,7 @@ typedef struct s_inputs {
     const uint8_t *low, *high;
     const uint8_t *low_rest, *high_rest; // the last group, padded with anything
     uint32_t n, groups, tail;
+    int32_t start; // 4 bits: added to all rows
 } s_inputs;
 
 /* A panel. */
@@ -36,6 +37,18 @@ typedef struct s_ending {
     __m512i shift;
     int32_t lo, hi;
 } s_ending;
+
+Q_INLINE s_ending s_ending_of(const deft_matrix_q *m, const deft_output_q *out)
+{
+    const int64_t add = ((int64_t)1 << 31) + out->zero * ((int64_t)1 << 32);
+    const s_ending e = {.start = m->bias,
+                        .multiplier = m->multiplier,
+                        .add = _mm512_set1_epi64(add),
+                        .shift = _mm512_set1_epi32(m->shift + 1),
+                        .lo = out->lo,
+                        .hi = out->hi};
+    return e;
+}
 
 /* n bytes, 1 to 3, to each of 16 lanes. */
 Q_INLINE __m512i s_expand(const uint8_t *p, uint32_t n)
@@ -240,20 +253,15 @@ Q_INLINE void s_dense(const deft_matrix_q *m, const uint8_t *x, const deft_outpu
 {
     uint8_t low[Q_PIECE], high[Q_PIECE];
     const uint32_t n = m->n_in, tail = n % 4, whole = n - tail;
-    s_inputs in = {x, NULL, low, NULL, n, n / 4, tail};
+    s_inputs in = {x, NULL, low, NULL, n, n / 4, tail, 0};
     if (how & Q_WIDE) {
         s_split(low, high, (const int16_t *)(const void *)x, n);
-        in = (s_inputs){low, high, low + whole, high + whole, n, n / 4, tail};
+        in = (s_inputs){low, high, low + whole, high + whole, n, n / 4, tail, 0};
     } else {
         memset(low, 0, 4);
         memcpy(low, x + whole, tail);
     }
-    const s_ending e = {m->bias,
-                        m->multiplier,
-                        _mm512_set1_epi64(((int64_t)1 << 31) + out->zero * ((int64_t)1 << 32)),
-                        _mm512_set1_epi32(m->shift + 1),
-                        out->lo,
-                        out->hi};
+    const s_ending e = s_ending_of(m, out);
     for (uint32_t first = 0; first < m->n_out;) {
         const uint32_t left = m->n_out - first, width = left < Q_ROWS ? left : Q_ROWS;
         const uint8_t *const w = (const uint8_t *)m->weight + (size_t)first * n;

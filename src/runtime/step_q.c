@@ -45,9 +45,8 @@ static uint32_t fold(deft_image_qlayer *l, const deft_kernels_q *k, int32_t *at)
     uint32_t n = 0;
     for (uint32_t j = 0; l->layout != DEFT_LAYOUT_ROWS && j < l->n_matrix; j++) {
         deft_matrix_q *const m = &l->matrix[j];
-        if (j == 0 && l->in_format != DEFT_NUM_S16) continue;
         if (l->kind == DEFT_IMAGE_DENSE && l->table != DEFT_IMAGE_NO_TABLE) continue;
-        if (at && k->fold && k->fold(m, at + n)) {
+        if (at && k->fold && k->fold(m, j ? DEFT_NUM_S16 : l->in_format, at + n)) {
             m->bias = at + n;
             m->layout = DEFT_Q_FOLDED;
         }

@@ -240,12 +240,13 @@ static void run(const deft_kernels *k, const job *j, uint8_t layout, size_t off)
     for (int fold = 0; fold < 2; fold++) {
         memset(y.at, GUARD, size * j->n_out);
         int32_t *const bias = (int32_t *)(void *)folded.at;
+        const uint8_t in_format = j->inputs ? DEFT_NUM_S16 : DEFT_NUM_U8;
         if (fold) {
-            if (!layout || !j->inputs || j->out.table.entry) break;
-            if (!k->q->fold || !k->q->fold(&m, bias)) break;
+            if (!layout || j->out.table.entry) break;
+            if (!k->q->fold || !k->q->fold(&m, in_format, bias)) break;
             m.bias = bias;
             m.layout = DEFT_Q_FOLDED;
-            dense = k->q->dense[DEFT_Q_FOLDED][j->weights][1];
+            dense = k->q->dense[DEFT_Q_FOLDED][j->weights][j->inputs];
         }
         dense(&m, x.at, &j->out, y.at);
         compare(k, &m, j, y.at);
@@ -329,7 +330,8 @@ int main(void)
     for (uint32_t n = 1; n <= 40; n++) test_dense(&r, n, 1 + n % 13);
     for (uint32_t n = 1; n <= 40; n++) test_dense(&r, 1 + n % 9, n);
     const uint32_t wide[][2] = {{8, 256},  {64, 64},  {192, 25},   {128, 7},   {256, 89},
-                                {17, 270}, {5, 2051}, {130, 1027}, {32, 2048}, {260, 3}};
+                                {17, 270}, {5, 2051}, {130, 1027}, {32, 2048}, {260, 3},
+                                {192, 64}, {192, 66}, {96, 89},    {256, 256}, {320, 1024}};
     for (size_t k = 0; k < sizeof wide / sizeof *wide; k++) {
         for (int t = 0; t < 3; t++) test_dense(&r, wide[k][0], wide[k][1]);
     }
