@@ -82,6 +82,8 @@ const cli_opt cli_episode_opts[] = {
      EPISODES(reward), 0, 0},
     {"wire-reward", NULL, "quaid: reward whole centimetres, as on the original's wire", CLI_FLAG, 0,
      EPISODES(wire_reward), 0, 0},
+    {"target-speed", "CM", "quaid: what the reward asks for, cm a step (default: 0.6)", CLI_REAL, 0,
+     EPISODES(target_speed), 0.01, 10},
     {"vary", "typical|NAME=X,...",
      "quaid: what differs between episodes, and what of the truth is seen: noise, delay, loss, "
      "friction, mass, servos, pushes (see guide-environments.md)",
@@ -107,6 +109,7 @@ int cli_env_open(const cli_command *c, const cli_episodes *e, deft_arena *a, def
         .reward = e->reward && strcmp(e->reward, "paper") == 0 ? DEFT_REWARD_PAPER
                                                                : DEFT_REWARD_EVALUATION,
         .wire_reward = e->wire_reward,
+        .target_cm = e->target_speed,
         .heading_rad = e->heading,
         .max_steps = e->max_steps,
         .domain = domain,

@@ -22,7 +22,7 @@ typedef struct cli_episodes {
     const char *env, *scene, *reward, *vary, *log;
     uint64_t seed;
     int32_t episodes, jobs, max_steps;
-    double heading;
+    double heading, target_speed;
     bool wire_reward, unperturbed;
 } cli_episodes;
 extern const cli_opt cli_episode_opts[];

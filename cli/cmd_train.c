@@ -99,6 +99,8 @@ static const cli_opt place_opts[] = {
     {"reward", "evaluation|paper", "quaid: weights of the reward (default evaluation)", CLI_CHOICE,
      0, PLACE(reward), 0, 0},
     {"wire-reward", NULL, "quaid: positions in whole cm", CLI_FLAG, 0, PLACE(wire_reward), 0, 0},
+    {"target-speed", "CM", "quaid: what the reward asks for, cm a step (default 0.6)", CLI_REAL, 0,
+     PLACE(target_speed), 0.01, 10},
     {"heading", "RAD", "quaid: the commanded heading", CLI_REAL, 0, PLACE(heading), -3.2, 3.2},
     {"vary", "typical|NAME=X,...", "quaid: what varies, see docs/guide-environments.md", CLI_TEXT,
      0, PLACE(vary), 0, 0},
@@ -254,6 +256,7 @@ int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
     if (a->place.max_steps) s->max_steps = a->place.max_steps;
     if (!isnan(a->place.heading)) s->heading = a->place.heading;
     if (a->place.wire_reward) s->wire_reward = true;
+    if (a->place.target_speed > 0) s->target_speed = a->place.target_speed;
     s->load = a->load; // what another run started from is no setting
     return apply(a, &s->train);
 }
@@ -293,7 +296,8 @@ static int train(const train_args *a, deft_arena *arena, const deft_train_setup 
                                 .vary = s->vary,
                                 .max_steps = s->max_steps,
                                 .heading = s->heading,
-                                .wire_reward = s->wire_reward};
+                                .wire_reward = s->wire_reward,
+                                .target_speed = s->target_speed};
     deft_env *env = NULL;
     const char *scene = NULL;
     deft_loaded start = {.path = ""};

@@ -36,6 +36,7 @@ typedef struct deft_env_config {
     const char *scene; // quaid: path of an MJCF; required there
     deft_reward_set reward;
     bool wire_reward;      // quaid: x truncated to whole cm, as on the original's wire
+    double target_cm;      // quaid: speed that the reward asks for, cm a step; 0: 0.6, the paper's
     double heading_rad;    // quaid: commanded heading in the world; observed yaw, distance,
                            // reward and termination are relative to it
     int32_t max_steps;     // 0: the environment's own (quaid 500, pendulum 200)

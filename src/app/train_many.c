@@ -351,6 +351,7 @@ deft_status deft_train_setup_env(const deft_train_setup *s, deft_env **out, deft
         .reward = s->reward && strcmp(s->reward, "paper") == 0 ? DEFT_REWARD_PAPER
                                                                : DEFT_REWARD_EVALUATION,
         .wire_reward = s->wire_reward,
+        .target_cm = s->target_speed,
         .heading_rad = s->heading,
         .max_steps = s->max_steps,
         .domain = domain,

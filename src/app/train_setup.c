@@ -31,6 +31,7 @@ static const field fields[] = {
     OWN(max_steps, INT32),
     OWN(heading, REAL),
     OWN(wire_reward, BOOLEAN),
+    OWN(target_speed, REAL),
     OWN(load, TEXT),
     TRAIN(algo, TEXT),
     TRAIN(encoder, TEXT),
@@ -131,7 +132,13 @@ static json_t *field_to_json(deft_train_setup *s, const field *f)
 /* Only where it says something, so that other runs need not have it. */
 static bool optional(const field *f)
 {
-    return f->at == offsetof(deft_train_setup, load);
+    return f->at == offsetof(deft_train_setup, load) ||
+           f->at == offsetof(deft_train_setup, target_speed);
+}
+
+static bool says_something(const deft_train_setup *s, const field *f)
+{
+    return f->at == offsetof(deft_train_setup, load) ? s->load != NULL : s->target_speed != 0;
 }
 
 deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, deft_bytes *out,
@@ -140,7 +147,7 @@ deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, def
     deft_train_setup copy = *s;
     json_t *const j = json_object();
     for (int i = 0; i < N_FIELD; i++) {
-        if (optional(&fields[i]) && !s->load) continue;
+        if (optional(&fields[i]) && !says_something(s, &fields[i])) continue;
         (void)json_object_set_new(j, fields[i].name, field_to_json(&copy, &fields[i]));
     }
     char *const text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));

@@ -17,6 +17,9 @@ static deft_status check_config(const deft_env_config *cfg, deft_error *err)
 {
     if (!isfinite(cfg->heading_rad))
         return deft_fail(err, DEFT_E_ARG, "the heading is not a finite number");
+    if (!(cfg->target_cm >= 0 && cfg->target_cm <= 1000))
+        return deft_fail(err, DEFT_E_ARG, "the target speed is %g, not in [0, 1000] cm a step",
+                         cfg->target_cm);
     if (!isfinite(cfg->velocity_noise))
         return deft_fail(err, DEFT_E_ARG, "the velocity noise is not a finite number");
     if (!(cfg->servo_filter >= 0 && cfg->servo_filter < 1))

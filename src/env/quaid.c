@@ -251,9 +251,10 @@ static double reward_of(quaid *q, double dx, double smooth)
     const body *b = &q->b;
     const bool paper = q->env.cfg.reward == DEFT_REWARD_PAPER;
     const double by_leg = paper ? 0.025 : 0.005, by_smooth = paper ? 0.025 : 0.01;
+    const double target = q->env.cfg.target_cm > 0 ? q->env.cfg.target_cm : 0.6;
     double *c = q->env.channel, sum = 0;
     c[C_REWARD_SPEED] = dx;
-    c[C_REWARD_DISTANCE] = 2 * exp(-10 * fabs(0.6 - dx));
+    c[C_REWARD_DISTANCE] = 2 * exp(-10 * fabs(target - dx));
     c[C_REWARD_YAW] = 0.5 * exp(-10 * fabs(b->yaw));
     c[C_REWARD_PITCH] = -0.1 * fabs(b->pitch);
     c[C_REWARD_ROLL] = -0.1 * fabs(b->roll);

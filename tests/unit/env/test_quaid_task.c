@@ -45,10 +45,10 @@ static double reward_part(const char *leg, const deft_env *e, double weight)
 }
 
 /* The formula as it is written down, in terms of the raw numbers of a step. */
-static double expected(const deft_env *e, double dx, double smooth, int paper)
+static double expected(const deft_env *e, double dx, double smooth, int paper, double target)
 {
     const double legs = paper ? 0.025 : 0.005;
-    return dx + 2 * exp(-10 * fabs(0.6 - dx)) + 0.5 * exp(-10 * fabs(channel(e, "yaw"))) +
+    return dx + 2 * exp(-10 * fabs(target - dx)) + 0.5 * exp(-10 * fabs(channel(e, "yaw"))) +
            0.1 * exp(-1.5 * fabs(4 - channel(e, "current"))) - 0.1 * fabs(channel(e, "pitch")) -
            0.1 * fabs(channel(e, "roll")) - 0.025 * fabs(channel(e, "acc_z") - 9.8) -
            0.025 * fabs(channel(e, "acc_x")) - 0.025 * fabs(channel(e, "acc_y")) +
@@ -67,10 +67,12 @@ static double smoothness(float act[STEPS][N_ACT], int k)
     return sum;
 }
 
-static void test_rewards(int paper, int wire)
+static void test_rewards(int paper, int wire, double target)
 {
-    deft_env *e = open_env((deft_env_config){
-        .reward = paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION, .wire_reward = wire});
+    deft_env *e =
+        open_env((deft_env_config){.reward = paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION,
+                                   .wire_reward = wire,
+                                   .target_cm = target});
     float obs[N_OBS], act[STEPS][N_ACT];
     deft_error err = {0};
     CHECK_OK(deft_env_reset(e, NULL, obs, &err), err);
@@ -83,7 +85,7 @@ static void test_rewards(int paper, int wire)
         CHECK_OK(deft_env_step(e, act[k], obs, &out, &err), err);
         const double after = channel(e, "position_x");
         const double dx = wire ? trunc(after) - trunc(before) : after - before;
-        const double want = expected(e, dx, smoothness(act, k), paper);
+        const double want = expected(e, dx, smoothness(act, k), paper, target > 0 ? target : 0.6);
         CHECK(fabs(out.reward - want) < 1e-9, "step %d: reward %.12g, not %.12g", k, out.reward,
               want);
         CHECK(fabs(out.metrics.distance_cm - (after - start)) < 1e-9, "distance is exact");
@@ -229,8 +231,14 @@ static void test_ends_and_starts(void)
 static void test_settings(void)
 {
     const deft_env_config bad[] = {
-        {.heading_rad = (double)NAN},     {.velocity_noise = (double)INFINITY}, {.servo_filter = 1},
-        {.servo_filter = -0.1f},          {.servo_filter = (float)NAN},         {.max_steps = -1},
+        {.target_cm = -1},
+        {.target_cm = (double)NAN},
+        {.heading_rad = (double)NAN},
+        {.velocity_noise = (double)INFINITY},
+        {.servo_filter = 1},
+        {.servo_filter = -0.1f},
+        {.servo_filter = (float)NAN},
+        {.max_steps = -1},
         {.reward = (deft_reward_set)(7)},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -256,7 +264,7 @@ int main(void)
         CHECK_SKIP("no MuJoCo");
     }
     deft_env_destroy(e);
-    for (int i = 0; i < 4; i++) test_rewards(i & 1, i >> 1);
+    for (int i = 0; i < 4; i++) test_rewards(i & 1, i >> 1, i == 2 ? 1.2 : 0);
     test_parts();
     test_servos();
     test_heading();
