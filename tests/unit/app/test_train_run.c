@@ -137,6 +137,12 @@ static void test_setup(deft_arena *a)
     CHECK_OK(deft_train_setup_write(&s, a, &json, &err), err);
     CHECK_OK(deft_train_setup_read(json, "x", a, &t, &err), err);
     CHECK(!deft_train_setup_difference(&s, &t), "%s differs", deft_train_setup_difference(&s, &t));
+    CHECK(!strstr((const char *)json.data, "target_speed"), "a setting that says nothing");
+    t.target_speed = 1.2;
+    CHECK_OK(deft_train_setup_write(&t, a, &json, &err), err);
+    CHECK_OK(deft_train_setup_read(json, "x", a, &s, &err), err);
+    CHECK(s.target_speed == 1.2 && !deft_train_setup_difference(&s, &t), "target speed");
+    t.target_speed = s.target_speed = 0;
     t.train.threads++;
     CHECK(!deft_train_setup_difference(&s, &t), "threads count");
     t.train.hidden[1]++;
