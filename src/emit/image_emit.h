@@ -68,6 +68,9 @@ void image_matrix_from_panels(const float *panels, float *rows, size_t n_out, si
 /* Writes row-major weights as m's format and layout say. */
 void image_put_matrix_q(image_writer *w, const int16_t *weight, deft_matrix_q m);
 
+/* The payload of the record of proofs. */
+void image_put_proofs(image_writer *w, const deft_qmodel *q);
+
 /* SHA-256 over the canonical form (docs/format.md, "policy_id") of a checked image. */
 deft_status image_policy_id(const deft_image *im, deft_arena *a, uint8_t id[32]);
 

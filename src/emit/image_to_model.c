@@ -91,7 +91,11 @@ static deft_status read_strings(const image_reader *r, const uint8_t *p, uint32_
 {
     int32_t count = 0;
     for (uint32_t i = 0; i < n; i++) count += p[i] == 0;
-    if (n == 0 || p[n - 1] != 0 || (expected >= 0 && count != expected)) {
+    if (n == 0 || p[n - 1] != 0) {
+        return deft_fail(r->err, DEFT_E_FORMAT, "%s: a record of strings %s", r->where,
+                         n == 0 ? "is empty" : "does not end with a zero byte");
+    }
+    if (expected >= 0 && count != expected) {
         return deft_fail(r->err, DEFT_E_FORMAT, "%s: a record of strings holds %d of them, not %d",
                          r->where, count, expected);
     }

@@ -202,6 +202,25 @@ static deft_status read_model(const image_reader *r, deft_qmodel *q)
     return s;
 }
 
+/* Proofs that say something else than the weights do are worth nothing. */
+static deft_status check_proofs(const image_reader *r, const deft_qmodel *q)
+{
+    const uint8_t *payload = NULL;
+    uint32_t at = DEFT_IMAGE_HEADER, n = 0;
+    for (uint16_t type; (type = deft_image_next(r->im, &at, &payload, &n)) != 0;) {
+        if (type != DEFT_RECORD_PROOFS) continue;
+        image_writer w = {NULL, 0};
+        image_put_proofs(&w, q);
+        w = (image_writer){deft_arena_alloc(r->a, w.at), 0};
+        if (!w.data) return image_read_no_memory(r);
+        image_put_proofs(&w, q);
+        if (w.at == n && memcmp(w.data, payload, n) == 0) return DEFT_OK;
+        return deft_fail(r->err, DEFT_E_FORMAT, "%s: the proofs are not those of its weights",
+                         r->where);
+    }
+    return DEFT_OK;
+}
+
 deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *a,
                               deft_qmodel **out, deft_image_options *opt, deft_error *err)
 {
@@ -218,6 +237,7 @@ deft_status deft_image_read_q(deft_bytes image, const char *source, deft_arena *
     if (s == DEFT_OK && deft_qmodel_check(q, err) != DEFT_OK) {
         s = deft_error_prefix(err, "%s", r.where);
     }
+    if (s == DEFT_OK) s = check_proofs(&r, q);
     if (s != DEFT_OK) return s;
     if (opt) *opt = options_of(&im);
     *out = q;

@@ -305,9 +305,8 @@ static void put_tables(image_writer *w, const deft_qmodel *q)
     image_end_record(w, start);
 }
 
-static void put_proofs(image_writer *w, const deft_qmodel *q)
+void image_put_proofs(image_writer *w, const deft_qmodel *q)
 {
-    const size_t start = image_begin_record(w, DEFT_RECORD_PROOFS);
     for (int32_t k = 0; k < q->n_layer; k++) {
         const bool none = q->layer[k].kind == DEFT_LAYER_HISTORY;
         const int32_t n = none ? 0 : image_gates((uint8_t)q->layer[k].kind) > 1 ? 2 : 1;
@@ -321,7 +320,6 @@ static void put_proofs(image_writer *w, const deft_qmodel *q)
             image_put_u32(w, p.worst > UINT32_MAX ? UINT32_MAX : (uint32_t)p.worst);
         }
     }
-    image_end_record(w, start);
 }
 
 static void put_image(image_writer *w, const job *j)
@@ -359,7 +357,11 @@ static void put_image(image_writer *w, const job *j)
         q->model,   !j->opt->no_names,           j->layer_name,
         q->n_layer, q->scheme ? note : note + 1, both ? 2 : q->scheme || q->calibration ? 1 : 0};
     image_put_descriptive(w, &d);
-    if (!j->opt->no_proofs) put_proofs(w, q);
+    if (!j->opt->no_proofs) {
+        start = image_begin_record(w, DEFT_RECORD_PROOFS);
+        image_put_proofs(w, q);
+        image_end_record(w, start);
+    }
 }
 
 static bool has_memory(const deft_qmodel *q)

@@ -97,6 +97,26 @@ static void read_back(const deft_bytes image[2], deft_arena *a)
     }
 }
 
+/* A proof that is not that of the weights is refused, by those who read it. */
+static void proofs_hold(deft_bytes image, deft_arena *a)
+{
+    uint8_t *const bad = image_allocate(a, image.size);
+    memcpy(bad, image.data, image.size);
+    deft_image im = {.size = (uint32_t)image.size, .data = bad};
+    const uint8_t *payload = NULL;
+    uint32_t at = DEFT_IMAGE_HEADER, n = 0;
+    for (uint16_t type; (type = deft_image_next(&im, &at, &payload, &n)) != 0;) {
+        if (type == DEFT_RECORD_PROOFS && n) bad[payload - bad + 4] ^= 1;
+        if (type == DEFT_RECORD_PROOFS && !n) return; // histories alone
+    }
+    image_seal(bad, image.size);
+    deft_qmodel *q = NULL;
+    deft_error err = {0};
+    const deft_status s =
+        deft_image_read_q((deft_bytes){bad, image.size}, "test", a, &q, NULL, &err);
+    CHECK(s == DEFT_E_FORMAT && strstr(err.text, "proofs"), "false proofs: %d %s", s, err.text);
+}
+
 static void test_random(void)
 {
     deft_rng r;
@@ -122,6 +142,7 @@ static void test_random(void)
             }
         }
         if (both[0].data && both[1].data) read_back(both, a);
+        if (both[0].data && t % 10 == 0) proofs_hold(both[0], a);
         deft_arena_destroy(a);
     }
 }
