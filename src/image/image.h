@@ -72,8 +72,11 @@ enum { // arrays of the front and back end, in this order
     DEFT_END_HI = 8,
 };
 
+typedef struct deft_image_family deft_image_family;
+
 /* A checked image. Offsets are from the start of the file to the payload of a record. */
 typedef struct deft_image {
+    const deft_image_family *family;
     const uint8_t *data;
     uint32_t size;
     uint16_t flags, n_obs, n_act, n_output, n_layer;
@@ -82,16 +85,20 @@ typedef struct deft_image {
     uint32_t selftest; // 0: none
     int integer;       // an integer policy: image_q.h
     uint32_t work;     // its bytes of working memory
+    uint32_t states;   // those that stay from step to step, at its beginning
     uint32_t tables;   // 0: none
 } deft_image;
 
 /* How one family of policies, float32 or integer, is checked. */
-typedef struct deft_image_family {
-    deft_status (*end)(const deft_image *im, uint32_t at, uint32_t length, int back);
-    deft_status (*layer)(const deft_image *im, uint32_t at, uint32_t length);
-    deft_status (*tables)(deft_image *im, uint32_t at, uint32_t length); // NULL: has none
-    deft_status (*whole)(const deft_image *im); // once all segments are known to be good
-} deft_image_family;
+struct deft_image_family {
+    /* Front end, back end, layers and tables by themselves. */
+    deft_status (*record)(deft_image *im, uint32_t type, uint32_t at, uint32_t length);
+    /* A segment whose source is there, once all records are good; reader: a layer, or n_layer for
+     * the outputs. */
+    int (*segment)(const deft_image *im, const uint8_t *segment, uint32_t reader);
+    int (*whole)(const deft_image *im);     // once all segments are good
+    const struct deft_image_parts_q *parts; // of integer policies: image_q.h
+};
 extern const deft_image_family deft_image_f32, deft_image_q;
 
 typedef struct deft_image_layer {
@@ -132,9 +139,8 @@ void deft_image_end_at(const uint8_t *payload, deft_image_end *out);
  * then there are no tensors. offset: of the payload in the file. */
 uint64_t deft_image_layer_view(const uint8_t *payload, uint32_t offset, uint64_t limit,
                                deft_image_layer *out);
-/* Shapes and flags that are the same in both families. */
+/* Shapes are the same in both families. */
 int deft_image_shape_ok(uint8_t kind, uint32_t n_in, uint32_t n_out, uint32_t depth);
-uint32_t deft_image_flags(uint8_t kind); // those that may be set
 uint32_t deft_image_gates(uint8_t kind); // of a layer with matrices, 0 for one without
 /* The layer record's payload. */
 const uint8_t *deft_image_payload(const uint8_t *data, uint32_t directory, uint32_t index);
@@ -142,7 +148,8 @@ const uint8_t *deft_image_payload(const uint8_t *data, uint32_t directory, uint3
 void deft_image_arrays(const uint8_t *at, uint32_t mask, uint32_t n, deft_image_end *out);
 int deft_image_limits_ok(const deft_image_end *e, uint32_t n);
 /* n finite floats at p? */
-int deft_image_finite(const void *p, uint64_t n);
+int deft_image_finite(const void *p, uint32_t n);
+int deft_image_zero(const uint8_t *from, const uint8_t *to);
 
 static inline uint16_t deft_image_u16(const uint8_t *p)
 {

@@ -72,6 +72,24 @@ uint64_t deft_image_layer_view(const uint8_t *p, uint32_t offset, uint64_t limit
     return at;
 }
 
+static uint32_t flags_of(uint8_t kind) // those that may be set
+{
+    switch (kind) {
+    case DEFT_IMAGE_DENSE:
+    case DEFT_IMAGE_LAYERNORM:
+    case DEFT_IMAGE_AFFINE:
+        return DEFT_FLAG_BIAS | DEFT_FLAG_WEIGHT;
+    case DEFT_IMAGE_GRU:
+        return DEFT_FLAG_BIAS | DEFT_FLAG_BIAS_H | DEFT_FLAG_WEIGHT | DEFT_FLAG_RESET_BEFORE;
+    case DEFT_IMAGE_LSTM:
+        return DEFT_FLAG_BIAS | DEFT_FLAG_BIAS_H | DEFT_FLAG_WEIGHT;
+    case DEFT_IMAGE_HISTORY:
+        return DEFT_FLAG_NEWEST_FIRST | DEFT_FLAG_FILL_FIRST;
+    default:
+        return 0;
+    }
+}
+
 static int activation_ok(const deft_image_layer *l)
 {
     const deft_activation a = l->activation;
@@ -98,11 +116,9 @@ static int padding_ok(const uint8_t *payload, const deft_image_layer *l, uint64_
     for (int k = 0; k < 4; k++) {
         if (!tensor[k]) continue;
         const uint8_t *const start = (const uint8_t *)tensor[k];
-        for (; at < start; at++) {
-            if (*at) return 0;
-        }
+        if (!deft_image_zero(at, start)) return 0;
         at = start + (size_t)(4 * count[k]);
-        if (!deft_image_finite(start, count[k])) return 0;
+        if (!deft_image_finite(start, (uint32_t)count[k])) return 0; // fewer than 2^29, in the file
     }
     return at == payload + (size_t)end;
 }
@@ -131,7 +147,7 @@ static deft_status check_layer(const deft_image *im, uint32_t offset, uint32_t l
     if (l.weight_format != format || l.out_format != DEFT_NUM_F32) return DEFT_E_FORMAT;
     if (!has_matrix && l.layout != DEFT_LAYOUT_ROWS) return DEFT_E_FORMAT;
     if (has_matrix && !(l.flags & DEFT_FLAG_WEIGHT)) return DEFT_E_FORMAT;
-    if (l.flags & ~deft_image_flags(l.kind)) return DEFT_E_FORMAT;
+    if (l.flags & ~flags_of(l.kind)) return DEFT_E_FORMAT;
     if (deft_image_u16(p + 14) || deft_image_u32(p + 28)) return DEFT_E_FORMAT; // reserved
     if (l.n_in == 0 || l.n_out == 0 || l.n_segment == 0 ||
         !deft_image_shape_ok(l.kind, l.n_in, l.n_out, l.depth))
@@ -162,9 +178,22 @@ static deft_status check_end(const deft_image *im, uint32_t at, uint32_t length,
     return DEFT_OK;
 }
 
-static deft_status check_whole(const deft_image *im)
+static deft_status check_record(deft_image *im, uint32_t type, uint32_t at, uint32_t length)
 {
-    return im->work ? DEFT_E_FORMAT : DEFT_OK; // reserved here
+    if (type == DEFT_RECORD_TABLES) return DEFT_E_FORMAT;
+    if (type == DEFT_RECORD_LAYER) return check_layer(im, at, length);
+    return check_end(im, at, length, type == DEFT_RECORD_BACK_END);
 }
 
-const deft_image_family deft_image_f32 = {check_end, check_layer, NULL, check_whole};
+static int segment_ok(const deft_image *im, const uint8_t *segment, uint32_t reader)
+{
+    (void)im, (void)segment, (void)reader;
+    return 1;
+}
+
+static int whole_ok(const deft_image *im)
+{
+    return im->work == 0; // reserved here
+}
+
+const deft_image_family deft_image_f32 = {check_record, segment_ok, whole_ok, NULL};

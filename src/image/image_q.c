@@ -11,7 +11,25 @@ static uint32_t round_up(uint32_t n)
     return (n + ALIGN - 1) & ~(uint32_t)(ALIGN - 1);
 }
 
-static void read_descriptor(const uint8_t *p, deft_image_qlayer *out)
+/* Rows, columns and formats of the matrices. */
+static void shape_matrices(const uint8_t *p, deft_image_qlayer *l)
+{
+    const uint32_t gates = deft_image_gates(l->kind), h = l->n_out;
+    const int before = l->flags & DEFT_FLAG_RESET_BEFORE;
+    l->n_matrix = (uint8_t)(l->kind == DEFT_IMAGE_HISTORY ? 0 : before ? 3 : gates > 1 ? 2 : 1);
+    for (uint32_t k = 0; k < 3; k++) {
+        deft_matrix_q *const m = &l->matrix[k];
+        const uint32_t second = k > 0;
+        m->n_in = second ? h : l->n_in;
+        m->n_out = (k > 1 || !gates ? 1 : k && before ? 2 : gates) * h;
+        m->layout = l->layout;
+        m->format = p[second ? 15 : 2];
+        m->shift = p[16 + second];
+        m->preshift = p[18 + second];
+    }
+}
+
+void deft_image_qlayer_head(const uint8_t *p, deft_image_qlayer *out)
 {
     memset(out, 0, sizeof *out);
     out->kind = p[0];
@@ -32,93 +50,66 @@ static void read_descriptor(const uint8_t *p, deft_image_qlayer *out)
     out->hi = (int16_t)deft_image_u16(p + 28);
     out->place = deft_image_u16(p + 30);
     out->segment = p + DEFT_IMAGE_DESCRIPTOR;
-    for (uint32_t k = 0; k < 3; k++) {
-        deft_matrix_q *const m = &out->matrix[k];
-        m->layout = out->layout;
-        m->format = p[k ? 15 : 2];
-        m->shift = p[k ? 17 : 16];
-        m->preshift = p[k ? 19 : 18];
-    }
+    shape_matrices(p, out);
 }
 
-/* Rows and columns of the matrices. */
-static void shape_matrices(deft_image_qlayer *l)
-{
-    const uint32_t gates = deft_image_gates(l->kind), h = l->n_out;
-    deft_matrix_q *const m = l->matrix;
-    const int before = l->kind == DEFT_IMAGE_GRU && l->flags & DEFT_FLAG_RESET_BEFORE;
-    l->n_matrix = (uint8_t)(l->kind == DEFT_IMAGE_HISTORY ? 0 : gates < 2 ? 1 : before ? 3 : 2);
-    m[0].n_in = l->n_in;
-    m[0].n_out = gates ? gates * h : h;
-    m[1].n_in = m[2].n_in = h;
-    m[1].n_out = before ? 2 * h : gates * h;
-    m[2].n_out = h;
-}
-
-/* The tensors in the order of the file: biases, multipliers, weights. */
+/* Where the tensors lie. */
 typedef struct placer {
     const uint8_t *payload;
-    uint64_t at, limit;
-    uint32_t offset; // of the payload in the file
+    uint32_t offset;    // of the payload in the file
+    uint32_t at, limit; // in the payload; limit 0: something does not fit
+    int trusted;
 } placer;
 
-/* n bytes at the next multiple of align of the file; NULL where they end beyond the limit. */
+/* n bytes at the next multiple of align of the file, if they are there. */
 static const uint8_t *place(placer *p, uint64_t n, uint32_t align)
 {
-    const uint64_t start = ((p->offset + p->at + align - 1) & ~(uint64_t)(align - 1)) - p->offset;
-    p->at = start + n;
-    return p->at > p->limit ? NULL : p->payload + (size_t)start;
+    const uint32_t start = ((p->offset + p->at + align - 1) & ~(align - 1)) - p->offset;
+    if (start > p->limit || n > p->limit - start ||
+        (!p->trusted && !deft_image_zero(p->payload + p->at, p->payload + start))) {
+        p->limit = 0;
+        return NULL;
+    }
+    p->at = start + (uint32_t)n;
+    return p->payload + start;
 }
 
 static const int32_t *place_i32(placer *p, uint32_t n)
 {
-    return (const int32_t *)(const void *)place(p, 4 * (uint64_t)n, ALIGN);
+    return (const int32_t *)(const void *)place(p, 4 * n, ALIGN);
 }
 
-static uint64_t weight_bytes(const deft_image_qlayer *l, const deft_matrix_q *m)
+uint32_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint32_t limit,
+                                deft_image_qlayer *l)
 {
-    const uint32_t rows = deft_image_gates(l->kind) ? m->n_out : 1;
-    return deft_matrix_bytes(m->format, l->layout, rows, m->n_in);
-}
-
-static void place_weights(deft_image_qlayer *l, placer *p)
-{
+    deft_image_qlayer_head(payload, l);
     deft_matrix_q *const m = l->matrix;
-    const uint32_t align = l->layout == DEFT_LAYOUT_PANELS128 ? DEFT_IMAGE_PANEL_ALIGN : ALIGN;
-    if (l->flags & DEFT_FLAG_WEIGHT) m[0].weight = place(p, weight_bytes(l, &m[0]), align);
-    if (l->n_matrix > 1) m[1].weight = place(p, weight_bytes(l, &m[1]), align);
-    if (l->n_matrix > 2) m[2].weight = place(p, weight_bytes(l, &m[2]), 1);
-}
-
-uint64_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint64_t limit,
-                                deft_image_qlayer *out)
-{
-    read_descriptor(payload, out);
-    shape_matrices(out);
-    deft_matrix_q *const m = out->matrix;
-    placer p;
-    p.payload = payload;
-    p.at = DEFT_IMAGE_DESCRIPTOR + 8 * (uint64_t)out->n_segment;
-    p.limit = limit;
-    p.offset = offset;
-    if (out->flags & DEFT_FLAG_BIAS) m[0].bias = place_i32(&p, m[0].n_out);
-    if (out->flags & DEFT_FLAG_BIAS_H) m[1].bias = place_i32(&p, m[0].n_out);
-    if (out->n_matrix > 0) m[0].multiplier = place_i32(&p, m[0].n_out);
-    if (out->n_matrix > 1) m[1].multiplier = place_i32(&p, m[0].n_out);
-    place_weights(out, &p);
-    if (p.at > limit) return 0;
-    if (out->n_matrix > 2) {
+    const uint32_t n = l->n_matrix, rows = m[0].n_out;
+    placer p = {payload, offset, DEFT_IMAGE_DESCRIPTOR + 8u * l->n_segment, limit,
+                limit == DEFT_IMAGE_TRUSTED};
+    for (uint32_t k = 0; k < 2; k++) {
+        if (l->flags >> k & 1) m[k].bias = place_i32(&p, rows);
+    }
+    for (uint32_t k = 0; k < 2 && k < n; k++) m[k].multiplier = place_i32(&p, rows);
+    for (uint32_t k = 0; k < n; k++) {
+        if (k == 0 && !(l->flags & DEFT_FLAG_WEIGHT)) continue;
+        const uint32_t align = l->layout == DEFT_LAYOUT_ROWS ? ALIGN : DEFT_IMAGE_PANEL_ALIGN;
+        const uint32_t r = deft_image_gates(l->kind) ? m[k].n_out : 1;
+        m[k].weight =
+            place(&p, deft_matrix_bytes(m[k].format, l->layout, r, m[k].n_in), k < 2 ? align : 1);
+    }
+    if (n > 2 && p.limit) {
         m[2].bias = m[1].bias ? m[1].bias + m[1].n_out : NULL;
         m[2].multiplier = m[1].multiplier + m[1].n_out;
     }
-    return p.at;
+    return p.limit ? p.at : 0;
 }
 
 void deft_image_qlayer_at(const uint8_t *data, uint32_t directory, uint32_t index,
                           deft_image_qlayer *out)
 {
     const uint8_t *const p = deft_image_payload(data, directory, index);
-    (void)deft_image_qlayer_view(p, (uint32_t)(p - data), UINT64_MAX, out);
+    (void)deft_image_qlayer_view(p, (uint32_t)(p - data), DEFT_IMAGE_TRUSTED, out);
 }
 
 void deft_image_front_at(const uint8_t *payload, uint32_t n_act, deft_image_front *out)
@@ -157,21 +148,12 @@ void deft_image_table_at(const uint8_t *tables, uint32_t index, deft_table_q *ou
     out->odd = p[1];
 }
 
-uint32_t deft_image_qstate(const deft_image_qlayer *l)
+uint32_t deft_image_qbytes(const deft_image_qlayer *l)
 {
-    const uint32_t h = 2u * l->n_out; // bytes
-    if (l->kind == DEFT_IMAGE_HISTORY) {
-        return round_up(deft_number_bytes(l->out_format) * l->n_out);
-    }
-    if (l->kind != DEFT_IMAGE_GRU && l->kind != DEFT_IMAGE_LSTM) return 0;
-    // h, c, and where somebody reads the old h later, the new one
-    return round_up((l->kind == DEFT_IMAGE_LSTM ? 2 * h : h) +
-                    (l->flags & DEFT_FLAG_DOUBLE ? h : 0));
-}
-
-uint32_t deft_image_qoutput(const deft_image_qlayer *l)
-{
-    return deft_has_state(l->kind) ? 0 : round_up(deft_number_bytes(l->out_format) * l->n_out);
+    uint32_t n = deft_number_bytes(l->out_format) * l->n_out;
+    if (l->kind == DEFT_IMAGE_LSTM) n *= 2; // h, c
+    // where somebody reads the old h later, the new one
+    return round_up(n + (l->flags & DEFT_FLAG_DOUBLE ? 2u * l->n_out : 0));
 }
 
 uint32_t deft_image_qscratch(const deft_image_qlayer *l)

@@ -10,6 +10,7 @@ enum {
     DEFT_IMAGE_MAX_QLAYERS = 256,
     DEFT_IMAGE_NO_TABLE = 255,
     DEFT_IMAGE_TABLE = 24, // bytes of a table's description
+    DEFT_IMAGE_TRUSTED = INT32_MAX,
 };
 enum { // arrays of an integer front end, in this order
     DEFT_FRONT_OFFSET = 1,
@@ -42,9 +43,12 @@ typedef struct deft_image_back {
     deft_image_end contract;
 } deft_image_back;
 
-/* As deft_image_layer_view and deft_image_layer_at. */
-uint64_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint64_t limit,
+/* As deft_image_layer_view and deft_image_layer_at; limit: at most DEFT_IMAGE_TRUSTED, below which
+ * the bytes between the tensors must be zero. */
+uint32_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint32_t limit,
                                 deft_image_qlayer *out);
+/* The same without tensors. */
+void deft_image_qlayer_head(const uint8_t *payload, deft_image_qlayer *out);
 void deft_image_qlayer_at(const uint8_t *data, uint32_t directory, uint32_t index,
                           deft_image_qlayer *out);
 void deft_image_front_at(const uint8_t *payload, uint32_t n_act, deft_image_front *out);
@@ -52,10 +56,9 @@ void deft_image_back_at(const uint8_t *payload, uint32_t n_output, deft_image_ba
 /* index: DEFT_IMAGE_NO_TABLE gives none. */
 void deft_image_table_at(const uint8_t *tables, uint32_t index, deft_table_q *out);
 
-/* Bytes, multiples of 16: what stays from step to step, what the output takes (0: it is part of the
- * state), and what else is needed while the layer runs, gathered inputs first. */
-uint32_t deft_image_qstate(const deft_image_qlayer *l);
-uint32_t deft_image_qoutput(const deft_image_qlayer *l);
+/* Bytes, multiples of 16: what a layer takes at its place, and what else it needs while it runs,
+ * gathered inputs first. */
+uint32_t deft_image_qbytes(const deft_image_qlayer *l);
 uint32_t deft_image_qscratch(const deft_image_qlayer *l);
 
 static inline uint32_t deft_number_bytes(uint8_t format) // of an activation
@@ -68,7 +71,52 @@ static inline int deft_has_state(uint8_t kind)
     return kind == DEFT_IMAGE_GRU || kind == DEFT_IMAGE_LSTM || kind == DEFT_IMAGE_HISTORY;
 }
 
+/* What stays from step to step, and what the output takes: 0 where it is part of the state. */
+static inline uint32_t deft_image_qstate(const deft_image_qlayer *l)
+{
+    return deft_has_state(l->kind) ? deft_image_qbytes(l) : 0;
+}
+
+static inline uint32_t deft_image_qoutput(const deft_image_qlayer *l)
+{
+    return deft_has_state(l->kind) ? 0 : deft_image_qbytes(l);
+}
+
+/* Sums of the positive and of the negative parts of an accumulator's terms. */
+typedef struct deft_image_bound {
+    int64_t up, down;
+} deft_image_bound;
+
+/* A term w x, x between lo and hi. */
+void deft_image_add_term(deft_image_bound *b, int32_t w, int32_t lo, int32_t hi);
 /* Every accumulator of the layer stays within what the arithmetic needs. */
 int deft_image_bounded(const deft_image *im, const deft_image_qlayer *l);
+
+enum { DEFT_IMAGE_LIMITED = 15 }; // bytes of a descriptor whose range its kind says
+
+/* What one kind of layer may say. */
+typedef struct deft_image_kind_q {
+    uint8_t flags, must;                   // those that may and those that must be set
+    uint8_t range[DEFT_IMAGE_LIMITED][2];  // least and most, see deft_image_limited
+    int (*ok)(const deft_image_qlayer *l); // what else it asks for; NULL: nothing
+    /* Terms of output o's accumulator but the bias; NULL: the rows of matrices. */
+    void (*terms)(const deft_image_qlayer *l, uint32_t o, deft_image_bound *b);
+} deft_image_kind_q;
+extern const uint8_t deft_image_limited[DEFT_IMAGE_LIMITED]; // where they are
+extern const deft_image_kind_q deft_image_dense_q, deft_image_gru_q;
+
+/* What the images of a runtime may hold. */
+typedef struct deft_image_parts_q {
+    const deft_image_kind_q *kind[DEFT_IMAGE_HISTORY + 1]; // NULL: DEFT_E_UNSUPPORTED
+    uint8_t formats[2];                                    // by layout: bits of weight formats
+    int32_t (*weight)(const deft_matrix_q *m, uint32_t row, uint32_t column);
+    int (*padding_ok)(const deft_matrix_q *m); // what is within a matrix; NULL: nothing is
+} deft_image_parts_q;
+extern const deft_image_parts_q deft_image_parts_all;
+
+/* The checks of deft_image_family. */
+deft_status deft_image_check_q(deft_image *im, uint32_t type, uint32_t at, uint32_t length);
+int deft_image_segment_q(const deft_image *im, const uint8_t *segment, uint32_t reader);
+int deft_image_whole_q(const deft_image *im);
 
 #endif

@@ -7,11 +7,9 @@ enum { BLOCK = 128 }; // numbers that are packed together at 4 bits
 
 uint64_t deft_matrix_bytes(uint8_t format, uint8_t layout, uint32_t n_out, uint32_t n_in)
 {
-    const uint64_t count = (uint64_t)n_out * n_in;
-    if (format == DEFT_NUM_S16) return 2 * count;
-    if (format == DEFT_NUM_S8) return count;
-    // all panels but the last have an even count
-    return layout == DEFT_LAYOUT_ROWS ? (uint64_t)n_out * ((n_in + 1) / 2) : (count + 1) / 2;
+    const uint32_t bits = format == DEFT_NUM_S16 ? 16 : format == DEFT_NUM_S8 ? 8 : 4;
+    if (layout == DEFT_LAYOUT_ROWS) return (uint64_t)n_out * ((n_in * bits + 7) / 8);
+    return ((uint64_t)n_out * n_in * bits + 7) / 8; // all panels but the last have an even count
 }
 
 /* Position of element (row, column) of a panel of `width` rows. */
@@ -40,6 +38,11 @@ uint32_t deft_matrix_place(const deft_matrix_q *m, uint32_t row, uint32_t column
     const uint32_t half = rest < BLOCK ? (rest + 1) / 2 : BLOCK / 2;
     *high = at - block >= half;
     return (first * n_in + block) / 2 + (at - block) - (*high ? half : 0);
+}
+
+int32_t deft_matrix_weight_s8(const deft_matrix_q *m, uint32_t row, uint32_t column)
+{
+    return ((const int8_t *)m->weight)[row * m->n_in + column];
 }
 
 int32_t deft_matrix_weight(const deft_matrix_q *m, uint32_t row, uint32_t column)

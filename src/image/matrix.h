@@ -27,6 +27,7 @@ uint64_t deft_matrix_bytes(uint8_t format, uint8_t layout, uint32_t n_out, uint3
 
 /* One weight: slow, for everything but the kernels. */
 int32_t deft_matrix_weight(const deft_matrix_q *m, uint32_t row, uint32_t column);
+int32_t deft_matrix_weight_s8(const deft_matrix_q *m, uint32_t row, uint32_t column); // S8 in rows
 
 /* Where the number of a matrix lies: byte, and for 4 bits which half of it (1: the high one). */
 uint32_t deft_matrix_place(const deft_matrix_q *m, uint32_t row, uint32_t column, uint32_t *high);

@@ -8,8 +8,8 @@ enum { ALIGN = 16 };
 
 static deft_status open_image(deft_image *im, const void *image, size_t size)
 {
-    const deft_engine *const f32 = deft_runtime_parts.f32, *const q = deft_runtime_parts.q;
-    return deft_image_open_as(im, image, size, f32 ? f32->family : NULL, q ? q->family : NULL);
+    return deft_image_open_as(im, image, size, deft_runtime_parts.f32_images,
+                              deft_runtime_parts.q_images);
 }
 
 static const deft_engine *engine_of(const deft_image *im)

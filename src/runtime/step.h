@@ -16,8 +16,8 @@ enum {
 
 /* How one family of policies, float32 or integer, is executed. */
 typedef struct deft_engine {
-    const deft_image_family *family; // how its images are checked
-    /* Bytes of arena, or a status; kept: every output stays. */
+    /* Bytes of arena, or a status; kept: every output stays, DEFT_E_UNSUPPORTED if it never does.
+     */
     int32_t (*size)(const deft_image *im, int kept);
     /* Can these kernels run the policy? */
     deft_status (*served)(const deft_image *im, const deft_kernels *k);
@@ -28,11 +28,13 @@ typedef struct deft_engine {
     void (*layer)(const deft_policy *p, uint32_t index, deft_layer_output *out);
 } deft_engine;
 
-/* What a runtime consists of: one object that pulls in the rest. A firmware that runs integer
- * policies alone links defaults_int.c in the place of defaults.c. */
+/* What a runtime consists of: one object that pulls in the rest. A firmware that needs less links
+ * one of runtime/parts in the place of defaults.c. */
 typedef struct deft_runtime {
-    const deft_kernels *kernels; // where the caller names none
-    const deft_engine *f32, *q;  // NULL: left out
+    const deft_kernels *kernels;                    // where the caller names none
+    const deft_engine *f32, *q;                     // NULL: left out
+    const deft_image_family *f32_images, *q_images; // what their images may hold; NULL likewise
+    const struct deft_qparts *q_parts;              // integer layers: step_q.h
 } deft_runtime;
 extern const deft_runtime deft_runtime_parts;
 extern const deft_engine deft_engine_f32, deft_engine_q;

@@ -172,4 +172,4 @@ static void layer(const deft_policy *p, uint32_t index, deft_layer_output *out)
     out->format = DEFT_NUM_F32;
 }
 
-const deft_engine deft_engine_f32 = {&deft_image_f32, size_of, served, bind, reset, step, layer};
+const deft_engine deft_engine_f32 = {size_of, served, bind, reset, step, layer};

@@ -42,15 +42,44 @@ uint8_t *deft_qstep_output(const deft_qstep *s, uint32_t index, const deft_image
 void deft_qstep_plan(const deft_qstep *s, uint32_t index, deft_qplan *out);
 /* Executes layer `index`. */
 void deft_qstep_layer(const deft_qstep *s, uint32_t index);
+/* A matrix of a recurrent layer, in 16 bits, and both of its inputs, one behind the other; returns
+ * the second, that of the state. */
+void deft_qstep_matrix(const deft_qstep *s, const deft_image_qlayer *l, uint32_t matrix,
+                       const void *x, int16_t *y);
+int16_t *deft_qstep_gates(const deft_qstep *s, const deft_qplan *p);
+
+/* Layers by kind; their inputs are at p->x. */
+typedef void deft_qrun(const deft_qstep *s, const deft_qplan *p);
+deft_qrun deft_run_dense_q, deft_run_gru_q, deft_run_gru_before_q, deft_run_lstm_q,
+    deft_run_pointwise_q, deft_run_history_q;
+
+/* For callers that give so much memory that every output stays. */
+typedef struct deft_qkept {
+    /* Bytes of arena, or a status; work: where the working memory begins. */
+    int32_t (*size)(const deft_image *im, uint32_t work);
+    void (*bind)(deft_policy *p, const deft_image *im);
+} deft_qkept;
+extern const deft_qkept deft_qkept_all;
+
+/* What integer policies may consist of. */
+typedef struct deft_qparts {
+    deft_qrun *run[DEFT_IMAGE_HISTORY + 1]; // by kind, 0: a GRU that resets before; NULL: left out
+    int (*served)(const deft_kernels_q *k, uint8_t kind); // has k, besides matrices, what it needs?
+    const deft_qkept *kept;                               // NULL: memory is always used again
+} deft_qparts;
+extern const deft_qparts deft_qparts_all;
+
+static inline deft_qrun *deft_qrun_of(const deft_image_qlayer *l)
+{
+    return deft_runtime_parts.q_parts->run[l->n_matrix > 2 ? 0 : l->kind];
+}
 
 /* Kernels index formats from 0. */
 static inline deft_dense_q *deft_dense_of(const deft_kernels_q *k, const deft_matrix_q *m,
                                           uint8_t in_format)
 {
-    const uint32_t w = m->format == DEFT_NUM_S8   ? DEFT_Q_S8
-                       : m->format == DEFT_NUM_S4 ? DEFT_Q_S4
-                                                  : DEFT_Q_S16;
-    return k->dense[m->layout][w][in_format == DEFT_NUM_S16 ? DEFT_Q_IN_S16 : DEFT_Q_IN_U8];
+    const uint32_t w = (uint32_t)m->format - DEFT_NUM_S8; // S8, S4; before them S16
+    return k->dense[m->layout][w < DEFT_Q_S16 ? w : DEFT_Q_S16][in_format == DEFT_NUM_S16];
 }
 
 /* The ends: n observations to numbers; outputs to actions; actions to the previous action. All
