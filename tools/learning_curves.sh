@@ -21,12 +21,12 @@ for group in "$@"; do
     done
 done
 gnuplot <<G
-set terminal svg size 900,380 font "sans,12" background "white"
+set terminal svg size 900,430 font "sans,12" background "white"
 set output "$tmp/out.svg"
 set multiplot layout 1,2
 set grid lc rgb "#dddddd"
 set xlabel "environment steps, thousands"
-set key left top
+set key below vertical maxrows 3 font ",9"
 set ylabel "return of an evaluation"
 plot $(paste -sd, "$tmp/plot2")
 set ylabel "distance, m"
