@@ -47,8 +47,8 @@ typedef struct deft_policy {
 /* Bytes of arena the image needs (> 0), or a deft_status (< 0). Checks all that init checks. */
 int32_t deft_policy_size(const void *image, size_t image_size);
 /* With an arena of so many bytes every layer's output stays readable until the next step
- * (deft_policy_layer); integer policies need fewer, because memory is used again. DEFT_E_UNSUPPORTED
- * where this runtime always does. */
+ * (deft_policy_layer); integer policies need fewer, because memory is used again.
+ * DEFT_E_UNSUPPORTED where this runtime always does. */
 int32_t deft_policy_size_kept(const void *image, size_t image_size);
 
 /* Validates the image, binds it to the arena, resets. Nothing to release.

@@ -16,7 +16,7 @@ typedef struct deft_train_setup {
     double heading;
     bool wire_reward;
     double target_speed; // cm a step; 0: 0.6, and then not in the JSON
-    const char *load; // file of the policy that it started from; NULL, and then not in the JSON
+    const char *load;    // file of the policy that it started from; NULL, and then not in the JSON
 } deft_train_setup;
 
 /* "frozen", "pretrained" or "trained"; false: another word. */
