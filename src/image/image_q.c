@@ -76,7 +76,7 @@ static const uint8_t *place(placer *p, uint64_t n, uint32_t align)
 
 static const int32_t *place_i32(placer *p, uint32_t n)
 {
-    return (const int32_t *)(const void *)place(p, 4 * n, ALIGN);
+    return (const int32_t *)(const void *)place(p, 4 * (uint64_t)n, ALIGN);
 }
 
 uint32_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint32_t limit,

@@ -46,7 +46,7 @@ typedef struct deft_image_back {
 /* As deft_image_layer_view and deft_image_layer_at; limit: at most DEFT_IMAGE_TRUSTED, below which
  * the bytes between the tensors must be zero. */
 uint32_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint32_t limit,
-                                deft_image_qlayer *out);
+                                deft_image_qlayer *l);
 /* The same without tensors. */
 void deft_image_qlayer_head(const uint8_t *payload, deft_image_qlayer *out);
 void deft_image_qlayer_at(const uint8_t *data, uint32_t directory, uint32_t index,
@@ -116,7 +116,7 @@ extern const deft_image_parts_q deft_image_parts_all;
 
 /* The checks of deft_image_family. */
 deft_status deft_image_check_q(deft_image *im, uint32_t type, uint32_t at, uint32_t length);
-int deft_image_segment_q(const deft_image *im, const uint8_t *segment, uint32_t reader);
+int deft_image_segment_q(const deft_image *im, const uint8_t *p, uint32_t reader); // p: the segment
 int deft_image_whole_q(const deft_image *im);
 
 #endif
