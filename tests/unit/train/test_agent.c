@@ -1,26 +1,11 @@
 /* Ten steps of TD3 and SAC against PyTorch's (tools/make_train_fixtures.py), and resuming. */
-#include "check.h"
 #include "train/agent_private.h"
+#include "train_fixture.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { OBS = 5, ACT = 2, ROWS = 6, STEPS = 10, MAX_VALUES = 512 };
-
-/* Next line of the fixture, which must be `name` with n values. */
-static bool next(FILE *f, const char *name, float *v, int n)
-{
-    char label[32];
-    int count = 0;
-    if (fscanf(f, "%31s %d", label, &count) != 2 || strcmp(label, name) != 0 || count != n) {
-        CHECK(false, "expected %s %d, found %s %d", name, n, label, count);
-        return false;
-    }
-    for (int i = 0; i < n; i++) {
-        if (fscanf(f, "%f", &v[i]) != 1) return false;
-    }
-    return true;
-}
 
 typedef struct batch_memory {
     float obs[ROWS * OBS], act[ROWS * ACT], reward[ROWS], next_obs[ROWS * OBS], discount[ROWS];
@@ -29,10 +14,13 @@ typedef struct batch_memory {
 
 static bool read_batch(FILE *f, batch_memory *m)
 {
-    return next(f, "obs", m->obs, ROWS * OBS) && next(f, "act", m->act, ROWS * ACT) &&
-           next(f, "reward", m->reward, ROWS) && next(f, "next_obs", m->next_obs, ROWS * OBS) &&
-           next(f, "discount", m->discount, ROWS) && next(f, "noise", m->noise, ROWS * ACT) &&
-           next(f, "noise2", m->noise2, ROWS * ACT);
+    return fixture_next(f, "obs", m->obs, ROWS * OBS) &&
+           fixture_next(f, "act", m->act, ROWS * ACT) &&
+           fixture_next(f, "reward", m->reward, ROWS) &&
+           fixture_next(f, "next_obs", m->next_obs, ROWS * OBS) &&
+           fixture_next(f, "discount", m->discount, ROWS) &&
+           fixture_next(f, "noise", m->noise, ROWS * ACT) &&
+           fixture_next(f, "noise2", m->noise2, ROWS * ACT);
 }
 
 static deft_batch as_batch(const batch_memory *m)
@@ -76,15 +64,15 @@ static deft_agent_config config(deft_algo algo, bool norm, deft_unit unit, bool 
 static void check_end(FILE *f, deft_agent *a)
 {
     float v[MAX_VALUES];
-    if (!next(f, "actor", v, a->actor.n)) return;
+    if (!fixture_next(f, "actor", v, a->actor.n)) return;
     compare("actor", a->actor.param, v, a->actor.n);
     const char *const name[4] = {"critic0", "critic1", "target0", "target1"};
     for (int i = 0; i < 4; i++) {
         const deft_learned *l = &a->critic[i & 1];
-        if (!next(f, name[i], v, l->n)) return;
+        if (!fixture_next(f, name[i], v, l->n)) return;
         compare(name[i], i < 2 ? l->param : l->target, v, l->n);
     }
-    if (!next(f, "log_alpha", v, 1)) return;
+    if (!fixture_next(f, "log_alpha", v, 1)) return;
     if (a->cfg.algo == DEFT_ALGO_SAC) {
         CHECK(fabs(a->log_alpha - (double)v[0]) < 1e-5, "log alpha %g", a->log_alpha);
     }
@@ -103,10 +91,11 @@ static void test_fixture(const deft_train_ops *ops, const char *name, const deft
     deft_rng rng;
     deft_rng_seed(&rng, 1);
     deft_agent_init(a, &rng);
-    float log_alpha;
-    bool ok = next(f, "log_alpha", &log_alpha, 1) && next(f, "actor", a->actor.param, a->actor.n) &&
-              next(f, "critic0", a->critic[0].param, a->critic[0].n) &&
-              next(f, "critic1", a->critic[1].param, a->critic[1].n);
+    float log_alpha = 0;
+    bool ok = fixture_next(f, "log_alpha", &log_alpha, 1) &&
+              fixture_next(f, "actor", a->actor.param, a->actor.n) &&
+              fixture_next(f, "critic0", a->critic[0].param, a->critic[0].n) &&
+              fixture_next(f, "critic1", a->critic[1].param, a->critic[1].n);
     a->log_alpha = (double)log_alpha;
     if (a->actor.target)
         memcpy(a->actor.target, a->actor.param, (size_t)a->actor.n * sizeof(float));
