@@ -89,6 +89,13 @@ static const cli_opt learn_opts[] = {
      0},
     {"eval-episodes", "N", "of each evaluation (default 5)", CLI_INT, 0, AT(eval_episodes), 1,
      1000},
+    {"eval-reward", "evaluation|paper",
+     "quaid: evaluations count these weights, exact positions and 0.6 cm a step, whatever training "
+     "does (default: what training does)",
+     CLI_CHOICE, 0, AT(eval_reward), 0, 0},
+    {"best-distance", "CM",
+     "quaid: the best policy is the one that earns most of those that go so far (default: of all)",
+     CLI_REAL, 0, AT(best_distance), 0.001, 1e6},
     {.kind = CLI_END},
 };
 static const cli_opt place_opts[] = {
@@ -156,6 +163,8 @@ static int apply(const train_args *a, deft_train_config *c)
     if (a->sequence) c->sequence = a->sequence;
     if (a->burn_in >= 0) c->burn_in = a->burn_in;
     if (a->critic_dropout > 0) c->critic_dropout = a->critic_dropout;
+    if (a->eval_reward) c->eval_reward = a->eval_reward;
+    if (a->best_distance > 0) c->best_distance = a->best_distance;
     if (a->seed != NO_SEED) c->seed = a->seed;
     if (!a->warmup && c->warmup > c->steps / 4) c->warmup = c->steps / 4 + 1;
     if (c->seed > INT64_MAX) return cli_misuse(&cmd_train, "--seed must be below 2^63");

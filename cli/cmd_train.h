@@ -8,12 +8,12 @@
 /* Zero or NULL, NO_SEED, NAN: as --config has it, else as the algorithm's defaults do. */
 typedef struct train_args {
     const char *algo, *out, *resume, *config, *load, *encoder, *encoder_mode, *hidden,
-        *critic_hidden, *activation;
+        *critic_hidden, *activation, *eval_reward;
     uint64_t steps, warmup, eval_every, seed;
     int32_t envs, batch, n_step, encoder_layers, encoder_hidden, stack, eval_episodes, threads;
     int32_t pretrain_steps, sequence, burn_in; // burn_in -1: not given
     int32_t seeds, jobs;
-    double gamma, rate, updates, noise, critic_dropout, checkpoint_minutes, lease;
+    double gamma, rate, updates, noise, critic_dropout, best_distance, checkpoint_minutes, lease;
     bool normalize, critic_norm, json;
     cli_episodes place;
 } train_args;

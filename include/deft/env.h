@@ -91,6 +91,10 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
 /* Another environment over the same immutable model (for other threads), its own state. */
 deft_status deft_env_clone(const deft_env *e, deft_env **out, deft_error *err);
 void deft_env_destroy(deft_env *e);
+/* quaid: rewards from now on by these weights, of exact positions, with target_cm as in the
+ * configuration; other environments have one reward only, and keep it. DEFT_E_ARG. */
+deft_status deft_env_set_reward(deft_env *e, deft_reward_set reward, double target_cm,
+                                deft_error *err);
 const deft_env_spec *deft_env_get_spec(const deft_env *e);
 const char *const *deft_env_names(void); // NULL-terminated
 

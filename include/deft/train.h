@@ -50,6 +50,10 @@ typedef struct deft_train_config {
     bool normalize;     // observations, by what the warm-up saw; folded into the policy
     int64_t eval_every; // environment steps, 0: never
     int32_t eval_episodes;
+    // "evaluation" or "paper": evaluations count these weights (deft_reward_set), exact positions
+    // and 0.6 cm a step, whatever training does; NULL: what training does
+    const char *eval_reward;
+    double best_distance; // cm: the best policy goes so far, where any does; 0: by reward alone
     int32_t threads; // 1: all in turn; 2: environments beside the learner; 3: critics apart too.
                      // The result is the same.
     uint64_t seed;
@@ -85,6 +89,15 @@ typedef struct deft_train_report {
     bool pretrained; // an encoder was, before this round: its mean squared error, in variances
     float pretrain_before, pretrain_after;
 } deft_train_report;
+
+/* By cfg->best_distance: is a policy that earns reward and goes distance_cm better than one that
+ * earns and goes than_*? Those that go far enough are better than those that do not; of these, the
+ * one that earns more; of the others, the one that goes farther. */
+bool deft_train_better(const deft_train_config *cfg, double reward, double distance_cm,
+                       double than_reward, double than_distance_cm);
+/* env, paid as cfg's evaluations count. DEFT_E_ARG. */
+deft_status deft_train_eval_env(const deft_train_config *cfg, const deft_env *env, deft_env **out,
+                                deft_error *err);
 
 /* One round: environments and learner side by side. DEFT_OK; 1 when all steps are done. */
 int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *err);

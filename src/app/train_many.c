@@ -298,14 +298,6 @@ static deft_status check_run(const worker *w, int32_t i, deft_error *err)
     return s;
 }
 
-static deft_status make_folder(const char *path, deft_error *err)
-{
-    char name[256];
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return DEFT_OK;
-    return deft_fail(err, DEFT_E_IO, "%s: cannot make the folder: %s",
-                     deft_escape(name, sizeof name, path, PATH_MAX), strerror(errno));
-}
-
 static deft_status prepare(worker *w, deft_arena *a, deft_error *err)
 {
     w->dir = DEFT_NEW_ARRAY(a, char *, w->n);
@@ -317,10 +309,10 @@ static deft_status prepare(worker *w, deft_arena *a, deft_error *err)
         return deft_fail(err, DEFT_E_ARG, "%s holds a single run",
                          deft_escape(name, sizeof name, w->opt->dir, PATH_MAX));
     }
-    deft_status s = make_folder(w->opt->dir, err);
+    deft_status s = deft_folder_make(w->opt->dir, err);
     for (int32_t i = 0; s == DEFT_OK && i < w->n; i++) {
         w->dir[i] = deft_arena_printf(a, "%s/%s", w->opt->dir, w->job[i].name);
-        s = w->dir[i] ? make_folder(w->dir[i], err) : no_memory(err);
+        s = w->dir[i] ? deft_folder_make(w->dir[i], err) : no_memory(err);
         if (s == DEFT_OK) s = check_run(w, i, err);
     }
     return s;

@@ -33,7 +33,8 @@ static bool read_line(const char *p, train_curve *c, int32_t k)
     return true;
 }
 
-deft_status train_curve_read(const char *dir, deft_arena *a, train_curve *out, deft_error *err)
+deft_status train_curve_read(const char *dir, const deft_train_config *cfg, deft_arena *a,
+                             train_curve *out, deft_error *err)
 {
     char name[256];
     *out = (train_curve){.last = -1, .best = -1};
@@ -59,10 +60,14 @@ deft_status train_curve_read(const char *dir, deft_arena *a, train_curve *out, d
     }
     out->n = lines ? lines - 1 : 0;
     const double *const eval = out->column[CURVE_EVAL];
+    const double *const distance = out->column[CURVE_EVAL_DISTANCE];
     for (int32_t k = 0; k < out->n; k++) {
         if (isnan(eval[k])) continue;
         out->last = k;
-        if (out->best < 0 || eval[k] > eval[out->best]) out->best = k;
+        const int32_t best = out->best;
+        if (best < 0 || deft_train_better(cfg, eval[k], distance[k], eval[best], distance[best])) {
+            out->best = k;
+        }
     }
     return DEFT_OK;
 }

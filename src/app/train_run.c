@@ -377,9 +377,8 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
         return deft_fail(err, DEFT_E_ARG, "%s already holds a run; --resume goes on with it",
                          r->opt->dir);
     }
-    if (mkdir(r->opt->dir, 0777) != 0 && errno != EEXIST) {
-        return io_fail(r->opt->dir, "make the folder", err);
-    }
+    s = deft_folder_make(r->opt->dir, err);
+    if (s != DEFT_OK) return s;
     remove_leftovers(r);
     s = deft_trainer_create(&r->setup->train, env, &r->trainer, err);
     if (s == DEFT_OK && !r->opt->resume) {
@@ -425,9 +424,12 @@ static deft_status finish(const run *r, const deft_env *env, deft_error *err)
     const double seconds = r->seconds_before + now() - r->started_at;
     train_finish f;
     train_curve c;
+    deft_env *eval_env = NULL;
     deft_status s = may_write(r, err);
-    if (s == DEFT_OK) s = train_finish_policies(r->opt->dir, env, &f, err);
-    if (s == DEFT_OK) s = train_curve_read(r->opt->dir, r->arena, &c, err);
+    if (s == DEFT_OK) s = deft_train_eval_env(&r->setup->train, env, &eval_env, err);
+    if (s == DEFT_OK) s = train_finish_policies(r->opt->dir, eval_env, &f, err);
+    deft_env_destroy(eval_env);
+    if (s == DEFT_OK) s = train_curve_read(r->opt->dir, &r->setup->train, r->arena, &c, err);
     if (s == DEFT_OK) {
         s = train_report_run(&(train_report){r->opt->dir, r->setup, &c, &f, seconds}, err);
     }

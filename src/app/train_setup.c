@@ -33,6 +33,8 @@ static const field fields[] = {
     OWN(wire_reward, BOOLEAN),
     OWN(target_speed, REAL),
     OWN(load, TEXT),
+    TRAIN(eval_reward, TEXT),
+    TRAIN(best_distance, REAL),
     TRAIN(algo, TEXT),
     TRAIN(encoder, TEXT),
     TRAIN(encoder_mode, MODE),
@@ -132,13 +134,19 @@ static json_t *field_to_json(deft_train_setup *s, const field *f)
 /* Only where it says something, so that other runs need not have it. */
 static bool optional(const field *f)
 {
-    return f->at == offsetof(deft_train_setup, load) ||
-           f->at == offsetof(deft_train_setup, target_speed);
+    static const size_t at[] = {offsetof(deft_train_setup, load),
+                                offsetof(deft_train_setup, target_speed),
+                                offsetof(deft_train_setup, train.eval_reward),
+                                offsetof(deft_train_setup, train.best_distance)};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        if (f->at == at[i]) return true;
+    }
+    return false;
 }
 
-static bool says_something(const deft_train_setup *s, const field *f)
+static bool says_something(const json_t *v)
 {
-    return f->at == offsetof(deft_train_setup, load) ? s->load != NULL : s->target_speed != 0;
+    return !json_is_null(v) && !(json_is_real(v) && json_real_value(v) == 0);
 }
 
 deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, deft_bytes *out,
@@ -147,8 +155,11 @@ deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, def
     deft_train_setup copy = *s;
     json_t *const j = json_object();
     for (int i = 0; i < N_FIELD; i++) {
-        if (optional(&fields[i]) && !says_something(s, &fields[i])) continue;
-        (void)json_object_set_new(j, fields[i].name, field_to_json(&copy, &fields[i]));
+        json_t *const v = field_to_json(&copy, &fields[i]);
+        if (!optional(&fields[i]) || says_something(v)) {
+            (void)json_object_set(j, fields[i].name, v);
+        }
+        json_decref(v);
     }
     char *const text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(j);

@@ -52,7 +52,8 @@ static deft_status add_run(const deft_train_job *job, const char *dir, scores *t
     deft_arena *const a = deft_arena_create(0);
     const char *const path = a ? deft_arena_printf(a, "%s/%s", dir, job->name) : NULL;
     train_curve c = {.last = -1, .best = -1};
-    const deft_status s = path ? train_curve_read(path, a, &c, err) : no_memory(err);
+    const deft_status s =
+        path ? train_curve_read(path, &job->setup.train, a, &c, err) : no_memory(err);
     if (s == DEFT_OK) {
         const int32_t k = to->n++;
         to->last[k] = c.last < 0 ? (double)NAN : c.column[CURVE_EVAL][c.last];

@@ -107,3 +107,19 @@ void deft_hex(const uint8_t *data, size_t n, char *out)
     }
     out[2 * n] = '\0';
 }
+
+deft_status deft_folder_make(const char *path, deft_error *err)
+{
+    char part[PATH_MAX];
+    const size_t n = strlen(path);
+    if (n >= sizeof part) return deft_fail(err, DEFT_E_ARG, "the path is too long");
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0') continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        struct stat is;
+        if (mkdir(part, 0777) == 0 || (stat(part, &is) == 0 && S_ISDIR(is.st_mode))) continue;
+        return io_fail(err, path, "cannot make the folder");
+    }
+    return DEFT_OK;
+}

@@ -62,6 +62,18 @@ void deft_env_destroy(deft_env *e)
     if (e) e->class->destroy(e);
 }
 
+deft_status deft_env_set_reward(deft_env *e, deft_reward_set reward, double target_cm,
+                                deft_error *err)
+{
+    deft_env_config cfg = e->cfg;
+    cfg.reward = reward;
+    cfg.target_cm = target_cm;
+    cfg.wire_reward = false;
+    const deft_status s = check_config(&cfg, err);
+    if (s == DEFT_OK) e->cfg = cfg;
+    return s;
+}
+
 const deft_env_spec *deft_env_get_spec(const deft_env *e)
 {
     return &e->spec;

@@ -1,6 +1,7 @@
-/* train_config.c - the defaults of every algorithm. */
+/* train_config.c - the defaults of every algorithm, and what its evaluations count. */
 #include "deft/train.h"
 
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -58,4 +59,32 @@ deft_status deft_train_defaults(const char *algo, deft_train_config *out, deft_e
         .threads = 2,
     };
     return DEFT_OK;
+}
+
+bool deft_train_better(const deft_train_config *cfg, double reward, double distance_cm,
+                       double than_reward, double than_distance_cm)
+{
+    // where there is no such thing, it is NAN
+    const double need = isnan(distance_cm) ? 0 : cfg->best_distance;
+    const bool far = !(need > 0) || distance_cm >= need;
+    const bool than_far = !(need > 0) || than_distance_cm >= need;
+    if (far != than_far) return far;
+    return far ? reward > than_reward : distance_cm > than_distance_cm;
+}
+
+deft_status deft_train_eval_env(const deft_train_config *cfg, const deft_env *env, deft_env **out,
+                                deft_error *err)
+{
+    const bool paper = cfg->eval_reward && strcmp(cfg->eval_reward, "paper") == 0;
+    *out = NULL;
+    if (cfg->eval_reward && !paper && strcmp(cfg->eval_reward, "evaluation") != 0) {
+        return deft_fail(err, DEFT_E_ARG, "training: eval_reward is evaluation or paper");
+    }
+    deft_status s = deft_env_clone(env, out, err);
+    if (s != DEFT_OK || !cfg->eval_reward) return s;
+    s = deft_env_set_reward(*out, paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION, 0, err);
+    if (s == DEFT_OK) return s;
+    deft_env_destroy(*out);
+    *out = NULL;
+    return s;
 }

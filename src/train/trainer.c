@@ -23,8 +23,9 @@ static deft_status check(const deft_train_config *c, deft_error *err)
                       : !(c->actor_rate > 0 && c->critic_rate > 0) ? "actor_rate, critic_rate"
                       : c->n_step < 1                              ? "n_step"
                       : c->policy_delay < 1                        ? "policy_delay"
-                      : !(c->critic_dropout >= 0 && c->critic_dropout < 1) ? "critic_dropout"
-                      : c->eval_every > 0 && c->eval_episodes < 1          ? "eval_episodes"
+                      : !(c->critic_dropout >= 0 && c->critic_dropout < 1)  ? "critic_dropout"
+                      : c->eval_every > 0 && c->eval_episodes < 1           ? "eval_episodes"
+                      : !(c->best_distance >= 0 && c->best_distance <= 1e6) ? "best_distance"
                       : c->replay != 0 && c->replay < c->warmup + (int64_t)c->envs * c->round * 2
                           ? "replay (which must hold the warm-up)"
                           : NULL;
@@ -178,7 +179,7 @@ static bool allocate(deft_trainer *t)
 
 static deft_status start_lanes(deft_trainer *t, const deft_env *env, deft_error *err)
 {
-    deft_status s = deft_env_clone(env, &t->eval_env, err);
+    deft_status s = deft_train_eval_env(&t->cfg, env, &t->eval_env, err);
     for (int32_t i = 0; s == DEFT_OK && i < t->n_lane; i++) {
         deft_lane *l = &t->lane[i];
         deft_rng_seed_stream(&l->rng, t->cfg.seed ^ 0x65786370u, (uint64_t)i);

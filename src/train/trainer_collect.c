@@ -187,9 +187,13 @@ void deft_trainer_evaluate(deft_trainer *t)
     t->report.eval_sd = sqrt(var > 0 ? var : 0);
     t->report.eval_distance_cm = distance / n;
     t->next_eval += t->cfg.eval_every;
-    if (t->have_best && mean <= t->best_reward) return;
+    if (t->have_best &&
+        !deft_train_better(&t->cfg, mean, distance / n, t->best_reward, t->best_distance)) {
+        return;
+    }
     t->report.best = t->have_best = true;
     t->best_reward = mean;
+    t->best_distance = distance / n;
     deft_actor_param(t->eval_actor, t->best_param);
     if (t->learner) {
         memcpy(t->learner->best, t->encoder.param, (size_t)t->encoder.n_param * sizeof(float));

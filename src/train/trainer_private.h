@@ -75,7 +75,7 @@ struct deft_trainer {
     float *noise, *noise2, *mask;
     /* The best policy so far. */
     float *best_param;
-    double best_reward;
+    double best_reward, best_distance;
     bool have_best;
     /* The round. */
     deft_train_report report;

@@ -48,6 +48,7 @@ static void move_all(deft_trainer *t, cursor *c)
     move(c, &t->rng, sizeof t->rng);
     move(c, &t->have_best, sizeof t->have_best);
     move(c, &t->best_reward, sizeof t->best_reward);
+    if (t->cfg.best_distance > 0) move(c, &t->best_distance, sizeof t->best_distance);
     move(c, t->best_param, (size_t)deft_net_params(deft_agent_actor_net(t->agent)) * sizeof(float));
     move(c, &t->normalizer.on, sizeof t->normalizer.on);
     move(c, t->normalizer.offset, (size_t)t->n_obs * sizeof(float));

@@ -75,6 +75,13 @@ command -v gnuplot >/dev/null && curves=4
 /usr/bin/python3 "$dir/page.py" "$dir/whole/report.html" $curves policy_delay 'integers (policy-int8.deft)' ||
     fail "report.html"
 
+# folders above the run's are made; a file in their place is not touched
+expect 0 train --algo td3 --env pendulum --hidden 8 --batch 8 --steps 100 -o "$dir/a/b/c"
+[ -f "$dir/a/b/c/policy.onnx" ] || fail "no run below folders that were missing"
+touch "$dir/a/file"
+expect 1 train --algo td3 --env pendulum -o "$dir/a/file/run"
+says 'a/file/run: cannot make the folder'
+
 expect 1 train --algo td3 --env pendulum -o "$dir/whole"
 says 'already holds a run'
 expect 2 train --algo ppo --env pendulum -o "$dir/x"

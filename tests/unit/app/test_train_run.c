@@ -143,6 +143,18 @@ static void test_setup(deft_arena *a)
     CHECK_OK(deft_train_setup_read(json, "x", a, &s, &err), err);
     CHECK(s.target_speed == 1.2 && !deft_train_setup_difference(&s, &t), "target speed");
     t.target_speed = s.target_speed = 0;
+    CHECK(!strstr((const char *)json.data, "eval_reward") &&
+              !strstr((const char *)json.data, "best_distance"),
+          "settings that say nothing");
+    t.train.eval_reward = "paper";
+    t.train.best_distance = 5;
+    CHECK_OK(deft_train_setup_write(&t, a, &json, &err), err);
+    CHECK_OK(deft_train_setup_read(json, "x", a, &s, &err), err);
+    CHECK(s.train.best_distance == 5 && !deft_train_setup_difference(&s, &t), "evaluations");
+    t.train.best_distance = 6;
+    CHECK(strcmp(deft_train_setup_difference(&s, &t), "best_distance") == 0, "best_distance");
+    t.train.eval_reward = s.train.eval_reward = NULL;
+    t.train.best_distance = s.train.best_distance = 0;
     t.train.threads++;
     CHECK(!deft_train_setup_difference(&s, &t), "threads count");
     t.train.hidden[1]++;

@@ -67,12 +67,9 @@ static double smoothness(float act[STEPS][N_ACT], int k)
     return sum;
 }
 
-static void test_rewards(int paper, int wire, double target)
+/* Destroys e. */
+static void rewards_of(deft_env *e, int paper, int wire, double target)
 {
-    deft_env *e =
-        open_env((deft_env_config){.reward = paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION,
-                                   .wire_reward = wire,
-                                   .target_cm = target});
     float obs[N_OBS], act[STEPS][N_ACT];
     deft_error err = {0};
     CHECK_OK(deft_env_reset(e, NULL, obs, &err), err);
@@ -96,6 +93,32 @@ static void test_rewards(int paper, int wire, double target)
     }
     CHECK(whole > 0 && costly > 0, "it moves too little for this test: %d, %d", whole, costly);
     deft_env_destroy(e);
+}
+
+static void test_rewards(int paper, int wire, double target)
+{
+    rewards_of(
+        open_env((deft_env_config){.reward = paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION,
+                                   .wire_reward = wire,
+                                   .target_cm = target}),
+        paper, wire, target);
+}
+
+/* The same rewards, but those of a clone set afterwards; the original keeps its own. */
+static void test_other_rewards(int paper, double target)
+{
+    deft_error err = {0};
+    const deft_env_config cfg = {.reward = paper ? DEFT_REWARD_EVALUATION : DEFT_REWARD_PAPER,
+                                 .wire_reward = true,
+                                 .target_cm = 1.3};
+    deft_env *const e = open_env(cfg), *other = NULL;
+    CHECK_OK(deft_env_clone(e, &other, &err), err);
+    CHECK(deft_env_set_reward(other, DEFT_REWARD_PAPER, -1, &err) == DEFT_E_ARG, "a target of -1");
+    CHECK_OK(deft_env_set_reward(other, paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION, target,
+                                 &err),
+             err);
+    rewards_of(other, paper, 0, target);
+    rewards_of(e, !paper, 1, 1.3);
 }
 
 /* The parts in the log sum to the reward. */
@@ -265,6 +288,7 @@ int main(void)
     }
     deft_env_destroy(e);
     for (int i = 0; i < 4; i++) test_rewards(i & 1, i >> 1, i == 2 ? 1.2 : 0);
+    for (int i = 0; i < 2; i++) test_other_rewards(i, i ? 0 : 0.9);
     test_parts();
     test_servos();
     test_heading();

@@ -220,6 +220,38 @@ static void test_encoder_modes(void)
     deft_env_destroy(env);
 }
 
+/* Which of two evaluated policies is the better one. */
+static void test_better(void)
+{
+    const double none = (double)NAN;
+    const struct {
+        double need, reward, distance, than_reward, than_distance;
+        bool better;
+    } row[] = {
+        {0, 2, 1, 1, 9, true},       {0, 1, 9, 2, 1, false},       {0, 1, 1, 1, 1, false},
+        {5, 1, 6, 2, 4, true},       {5, 2, 4, 1, 5, false}, // far enough first
+        {5, 2, 5, 1, 6, true},       {5, 1, 6, 2, 5, false}, // then by reward
+        {5, 1, 4, 2, 3, true},       {5, 2, 3, 1, 4, false}, // neither: by distance
+        {5, 2, none, 1, none, true}, {5, 1, none, 2, none, false},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        const deft_train_config c = {.best_distance = row[i].need};
+        CHECK(deft_train_better(&c, row[i].reward, row[i].distance, row[i].than_reward,
+                                row[i].than_distance) == row[i].better,
+              "row %zu", i);
+    }
+    deft_error err = {0};
+    deft_env *env = pendulum();
+    deft_trainer *none_made = NULL;
+    deft_train_config bad = config("td3");
+    bad.eval_reward = "other";
+    CHECK(deft_trainer_create(&bad, env, &none_made, &err) == DEFT_E_ARG, "a reward named other");
+    bad = config("td3");
+    bad.best_distance = -1;
+    CHECK(deft_trainer_create(&bad, env, &none_made, &err) == DEFT_E_ARG, "a distance of -1");
+    deft_env_destroy(env);
+}
+
 /* Mean return over the last 2,000 of 8,000 steps. */
 static double learn(const char *algo, const char *name, deft_encoder_mode mode)
 {
@@ -293,7 +325,9 @@ int main(void)
     c.critic_norm = true;
     test_same_config(c);
     test_export_config(c);
-    test_same_config(learning("ra-sac", "mlp", DEFT_ENCODER_TRAINED));
+    c = learning("ra-sac", "mlp", DEFT_ENCODER_TRAINED);
+    c.best_distance = 100;
+    test_same_config(c);
     c = learning("ra-td3", "gru", DEFT_ENCODER_PRETRAINED);
     test_same_config(c);
     c.normalize = true;
@@ -306,6 +340,7 @@ int main(void)
     test_same("r-td3", false, "mlp", 0);
     test_export("r-td3", "mlp", true);
     test_encoder_modes();
+    test_better();
     test_learns();
     return check_report();
 }
