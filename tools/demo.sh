@@ -34,6 +34,15 @@ title "Was anything lost? Float against int8 over the obstacle, $episodes episod
 show compare "$policy" "$out/int8.deft" --env quaid --scene obstacle --episodes $episodes --report "$out/report.html"
 show eval "$policy" "$out/int8.deft" "$out/w4a8.deft" --scene obstacle --episodes $episodes
 
+title "The same for what every algorithm came to here, and for a policy that was asked for speed"
+all=''
+for name in td3 sac ra-sac ra-td3-fast; do
+    "$deft" quantize "models/quaid/policies/$name.onnx" --scene obstacle -o "$out/$name-int8.deft" >/dev/null
+    all="$all models/quaid/policies/$name.onnx $out/$name-int8.deft"
+done
+# shellcheck disable=SC2086
+show eval $all --scene obstacle --episodes $episodes
+
 title "How long does a control step take here?"
 show bench "$policy" "$out/int8.deft"
 

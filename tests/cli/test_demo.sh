@@ -11,6 +11,10 @@ prints '^policy.onnx  *-[0-9]' # a pendulum that was just trained
 prints 'int8.deft: [0-9]* bytes, int8'
 prints '^reward .* +-'
 prints '^int8.deft .* +-'
+for name in td3 sac ra-sac ra-td3-fast; do
+    prints "^$name.onnx .* +-"
+    prints "^$name-int8.deft .* +-"
+done
 prints '^policy .*step/read'
 says 'the self-test passed'
 grep -q '</html>' "$dir/demo/report.html" || fail "no report"
