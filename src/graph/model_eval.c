@@ -321,6 +321,11 @@ deft_status deft_model_eval_step(deft_model_eval *e, const float *obs, const flo
     return DEFT_OK;
 }
 
+float *model_eval_state(deft_model_eval *e, int32_t layer)
+{
+    return state_length(&e->m->layer[layer]) > 0 ? e->old_h[layer] : NULL;
+}
+
 const float *deft_model_eval_layer(const deft_model_eval *e, int32_t layer)
 {
     return layer >= 0 && layer < e->m->n_layer ? e->value[layer] : NULL;

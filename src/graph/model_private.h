@@ -10,5 +10,8 @@ int32_t model_gates(deft_layer_kind k); // matrices a layer has over its inputs;
 bool model_has_h(deft_layer_kind k);    // GRU and LSTM
 /* What layer k (n_layer: the output) reads. Returns the number of segments. */
 int32_t model_segments(const deft_model *m, int32_t k, deft_segment **out);
+/* The state that the next step finds of a GRU or HISTORY, or the h of an LSTM: [n_out], to be
+ * written to; NULL for other layers. Until the next step. */
+float *model_eval_state(deft_model_eval *e, int32_t layer);
 
 #endif

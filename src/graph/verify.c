@@ -123,6 +123,22 @@ static deft_status feed_back(verifier *v)
     return DEFT_OK;
 }
 
+/* The policy goes on from the graph's state as well, where that is known, to within the tolerance,
+ * to be its own: a recurrent network may amplify what is left of rounding from step to step without
+ * bound, and each step is right or wrong by itself. */
+static void follow(verifier *v)
+{
+    for (int32_t k = 0; k < v->m->n_layer; k++) {
+        const deft_layer *const l = &v->m->layer[k];
+        float *const h = model_eval_state(v->policy, k);
+        for (int32_t i = 0; h && l->origin_value && l->origin_element && i < l->n_out; i++) {
+            if (l->origin_value[i] < 0) continue;
+            const deft_tensor *const t = deft_graph_eval_value(v->graph, l->origin_value[i]);
+            h[i] = (float)op_get_f64(t, l->origin_element[i]);
+        }
+    }
+}
+
 /* --- comparing ------------------------------------------------------------------------------- */
 
 static deft_status mismatch(const verifier *v, const pairing *p, int32_t k, double graph)
@@ -241,7 +257,9 @@ static deft_status run_step(verifier *v)
         return deft_fail(v->err, DEFT_E_RANGE,
                          "step %d: the policy's numbers are not finite, nor are the graph's",
                          (int)v->step);
-    return s == DEFT_OK ? feed_back(v) : s;
+    if (s == DEFT_OK) s = feed_back(v);
+    if (s == DEFT_OK) follow(v);
+    return s;
 }
 
 static bool stands_for_something(const deft_model *m)

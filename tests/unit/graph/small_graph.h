@@ -144,13 +144,17 @@ static inline void small_model(small_policy *p, deft_arena *a)
     p->model.out = s + 2;
 }
 
-static inline void small_recurrent(small_policy *p, deft_arena *a)
+/* w [3 SMALL_H][SMALL_OBS], u [3 SMALL_H][SMALL_H]: of the GRU; NULL: small random ones. */
+static inline void small_recurrent_of(small_policy *p, deft_arena *a, float *w_gates,
+                                      float *u_gates)
 {
     small_graph *s = &p->graph;
     *p = (small_policy){0};
     small_model(p, a);
     small_init(s, a);
     deft_layer *l = p->layer;
+    if (w_gates) l[0].weight = w_gates;
+    if (u_gates) l[0].weight_h = u_gates;
     const int32_t obs = small_input(s, "obs", 2, (int64_t[]){1, SMALL_OBS});
     const int32_t h = small_input(s, "h_in", 3, (int64_t[]){1, 1, SMALL_H});
     const int32_t zero = small_ints(s, "zero", 1, (int64_t[]){0});
@@ -180,6 +184,11 @@ static inline void small_recurrent(small_policy *p, deft_arena *a)
     p->port[0] = (deft_port_role){DEFT_PORT_OBS, 0, 2, {1, SMALL_OBS}};
     p->port[1] = (deft_port_role){DEFT_PORT_STATE, 1, 3, {1, 1, SMALL_H}};
     p->model.port = p->port;
+}
+
+static inline void small_recurrent(small_policy *p, deft_arena *a)
+{
+    small_recurrent_of(p, a, NULL, NULL);
 }
 
 #endif

@@ -1,4 +1,5 @@
 /* test_verify.c - a policy beside its graph: agreement, and where the first difference is. */
+#include "graph/model_private.h"
 #include "small_graph.h"
 
 #include <math.h>
@@ -40,6 +41,44 @@ static void test_names_the_node(void)
     CHECK(verify(&p, &worst, &err) == DEFT_E_MISMATCH, "memory: %s", err.text);
     CHECK(strstr(err.text, "GRU") && strstr(err.text, "'memory'"), "%s", err.text);
     CHECK(strstr(err.text, "step 1"), "the state is zero at first: %s", err.text);
+    deft_arena_destroy(a);
+}
+
+/* A memory that doubles small differences every few steps, as trained ones may: two that follow the
+ * same inputs from states 1e-6 apart are far apart within 200 steps. Rounding is no difference of
+ * the policies; a wrong weight is. */
+static void test_unstable(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    small_policy p;
+    deft_error err;
+    float worst = 0;
+    float w[] = {0, 1,  -4, -2, 0, 0,  1,  -2, 0, // over 40
+                 4, -3, 2,  -1, 3, -1, -1, -4, 4};
+    float u[] = {4, 6, 0, 6, 1, -8, -5, -8, -3, 0, 6, 2};
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++) w[i] /= 40;
+    small_recurrent_of(&p, a, w, u);
+    deft_model_eval *one = NULL, *other = NULL;
+    CHECK_OK(deft_model_eval_create(&p.model, &one, &err), err);
+    CHECK_OK(deft_model_eval_create(&p.model, &other, &err), err);
+    deft_rng rng;
+    deft_rng_seed(&rng, 5);
+    model_eval_state(other, 0)[0] = 1e-6f;
+    float apart = 0;
+    for (int step = 0; step < 200; step++) {
+        float obs[SMALL_OBS], act[SMALL_ACT], act2[SMALL_ACT];
+        for (int i = 0; i < SMALL_OBS; i++) obs[i] = (float)deft_rng_normal(&rng);
+        CHECK(deft_model_eval_step(one, obs, NULL, act) == DEFT_OK, "runs");
+        CHECK(deft_model_eval_step(other, obs, NULL, act2) == DEFT_OK, "runs");
+        apart = fmaxf(apart, fabsf(act[0] - act2[0]));
+    }
+    CHECK(apart > 0.01f, "a stable policy, %g apart: tests nothing", (double)apart);
+    deft_model_eval_destroy(one);
+    deft_model_eval_destroy(other);
+    CHECK_OK(verify(&p, &worst, &err), err);
+    CHECK(worst < 2e-6f, "worst %g", (double)worst);
+    p.layer[0].weight_h[11] += 2e-4f;
+    CHECK(verify(&p, &worst, &err) == DEFT_E_MISMATCH, "memory: %s", err.text);
     deft_arena_destroy(a);
 }
 
@@ -175,6 +214,7 @@ int main(void)
 {
     test_agrees();
     test_names_the_node();
+    test_unstable();
     test_contract();
     test_roles();
     test_changed();
