@@ -138,9 +138,15 @@ static void show(void *user, const deft_train_many_state *s)
     watch *const w = user;
     if (w->first < 0) w->first = s->step;
     const double rate = (double)(s->step - w->first) / (cli_seconds() - w->start + 1e-9);
+    char evaluated[80] = "";
+    if (!isnan(s->least)) {
+        (void)snprintf(evaluated, sizeof evaluated,
+                       s->least < s->most ? ", evaluated %.1f to %.1f" : ", evaluated %.1f",
+                       s->least, s->most);
+    }
     cli_progress_show(&w->progress, (double)s->step / (double)s->steps,
-                      "%d of %d runs done, %d at work, %.0f steps/s", (int)s->finished, (int)s->n,
-                      (int)s->running, rate);
+                      "%d of %d runs done, %d at work%s, %.0f steps/s", (int)s->finished, (int)s->n,
+                      (int)s->running, evaluated, rate);
 }
 
 static bool stop(void *user)

@@ -141,6 +141,15 @@ static void show_time(double s)
     }
 }
 
+static void show_bar(double fraction)
+{
+    char bar[BAR + 1];
+    memset(bar, '.', BAR);
+    memset(bar, '#', (size_t)(BAR * fraction));
+    bar[BAR] = '\0';
+    (void)fprintf(stderr, "\r[%s] ", bar);
+}
+
 void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...)
 {
     const double now = cli_seconds(), spent = now - p->start;
@@ -148,22 +157,20 @@ void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...)
     if (!p->begun) p->first = fraction; // what goes on does not begin at 0
     p->begun = true;
     // before a second it may well be over in two; then ten times a second is enough
-    if (!p->terminal || spent < 1 || now - p->shown < 0.1) return;
+    if (p->terminal ? spent < 1 || now - p->shown < 0.1 : now - fmax(p->shown, p->start) < 60) {
+        return;
+    }
     p->shown = now;
-    p->drawn = true;
-    const int full = (int)(BAR * fraction);
-    char bar[BAR + 1] = "";
-    memset(bar, '.', BAR);
-    memset(bar, '#', (size_t)full);
-    bar[BAR] = '\0';
-    (void)fprintf(stderr, "\r[%s] %3.0f%% ", bar, 100 * fraction);
+    p->drawn = p->terminal;
+    if (p->terminal) show_bar(fraction);
+    (void)fprintf(stderr, "%3.0f%% ", 100 * fraction);
     va_list ap;
     va_start(ap, fmt);
     (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
     const double done = fraction - p->first;
     if (done > 0) show_time(spent * (1 - fraction) / done);
-    (void)fprintf(stderr, "\033[K");
+    (void)fprintf(stderr, p->terminal ? "\033[K" : "\n");
     (void)fflush(stderr);
 }
 

@@ -28,7 +28,8 @@ json_t *cli_json_string(const char *s);
 json_t *cli_json_real(double x);
 int cli_json_print(const cli_command *c, json_t *j); // consumes j; exit status
 
-/* A progress bar on stderr where that is a terminal, from the second second on. */
+/* A progress bar on stderr where that is a terminal, from the second second on; elsewhere a line a
+ * minute, for logs of long work. */
 typedef struct cli_progress {
     double start, shown; // seconds
     double first;        // fraction at the first call, from which the time left is estimated

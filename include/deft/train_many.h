@@ -18,6 +18,7 @@ typedef struct deft_train_job {
 typedef struct deft_train_many_state {
     int32_t n, finished, running; // jobs
     int64_t step, steps;          // of all jobs; of running ones as last told
+    double least, most;           // last evaluations of running ones; NAN: none yet
 } deft_train_many_state;
 
 typedef struct deft_train_many_options {

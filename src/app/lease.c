@@ -30,14 +30,16 @@ typedef struct content {
     long pid;
     int64_t started; // of the process, in ticks since the boot; 0: not known
     int64_t beat, step, steps;
+    double reward; // of the last evaluation; NAN: none
 } content;
 
 struct lease {
     char dir[PATH_MAX], path[PATH_MAX];
     int64_t generation;
     double period;
-    content mine; // all but beat and steps
+    content mine; // all but beat and news
     _Atomic int64_t step, steps;
+    _Atomic double reward;
     atomic_bool lost;
     pthread_t thread;
     pthread_mutex_t lock; // of stop
@@ -130,7 +132,7 @@ static void copy_text(char *to, size_t n, const json_t *from)
 /* False: it is not there any more. One that says nothing has an empty token and no beats. */
 static bool read_content(const char *path, content *c)
 {
-    *c = (content){.pid = 0};
+    *c = (content){.reward = (double)NAN};
     FILE *const f = fopen(path, "r");
     if (!f) return false;
     json_t *const j = json_loadf(f, 0, NULL);
@@ -142,6 +144,8 @@ static bool read_content(const char *path, content *c)
     c->beat = json_integer_value(json_object_get(j, "beat"));
     c->step = json_integer_value(json_object_get(j, "step"));
     c->steps = json_integer_value(json_object_get(j, "steps"));
+    const json_t *const reward = json_object_get(j, "evaluated");
+    c->reward = json_is_number(reward) ? json_number_value(reward) : (double)NAN;
     json_decref(j);
     return true;
 }
@@ -154,6 +158,7 @@ static deft_status write_content(const char *path, const content *c, deft_error 
         "{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "machine", machine, "pid", (json_int_t)c->pid,
         "started", (json_int_t)c->started, "token", c->token, "beat", (json_int_t)c->beat, "step",
         (json_int_t)c->step, "steps", (json_int_t)c->steps, "time", (json_int_t)time(NULL));
+    if (j && isfinite(c->reward)) (void)json_object_set_new(j, "evaluated", json_real(c->reward));
     char *const text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     json_decref(j);
     if (!text) return deft_fail(err, DEFT_E_SPACE, "no memory for a lease");
@@ -206,6 +211,7 @@ static void *beats(void *arg)
         c.beat++;
         c.step = atomic_load(&l->step);
         c.steps = atomic_load(&l->steps);
+        c.reward = atomic_load(&l->reward);
         // a beat that cannot be written is missed; enough of those, and somebody takes over
         if (!still_mine(l)) atomic_store(&l->lost, true);
         if (!atomic_load(&l->lost)) (void)write_content(l->path, &c, NULL);
@@ -219,10 +225,11 @@ static void *beats(void *arg)
     return NULL;
 }
 
-void lease_tell(lease *l, int64_t step, int64_t steps)
+void lease_tell(lease *l, int64_t step, int64_t steps, double reward)
 {
     atomic_store(&l->step, step);
     atomic_store(&l->steps, steps);
+    atomic_store(&l->reward, reward);
 }
 
 void lease_release(lease *l)
@@ -273,6 +280,8 @@ static lease *draw_up(const char *dir, int64_t generation, double limit)
     }
     l->generation = generation;
     l->period = fmin(beat_seconds, limit / 6);
+    l->mine.reward = (double)NAN;
+    atomic_init(&l->reward, (double)NAN);
     this_machine(l->mine.machine);
     l->mine.pid = (long)getpid();
     const int64_t start = process_start(l->mine.pid);
@@ -370,5 +379,6 @@ bool lease_read(const char *dir, lease_info *out)
     out->pid = c.pid;
     out->step = c.step;
     out->steps = c.steps;
+    out->reward = c.reward;
     return true;
 }

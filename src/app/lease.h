@@ -25,14 +25,16 @@ typedef struct lease_info {
     char host[65]; // name of the machine
     long pid;
     int64_t step, steps; // as its holder told
+    double reward;       // likewise, NAN: not yet
 } lease_info;
 
 /* DEFT_OK: *out is held; 1: somebody else holds it. limit: seconds, above 0. */
 int32_t lease_take(const char *dir, double limit, lease_watch *w, lease **out, deft_error *err);
 /* DEFT_E_CANCELLED when it was overtaken. */
 deft_status lease_check(const lease *l, deft_error *err);
-void lease_tell(lease *l, int64_t step, int64_t steps); // goes out with the next beat
-void lease_release(lease *l);                           // NULL is fine
+/* Goes out with the next beat; reward: of the last evaluation, NAN: none. */
+void lease_tell(lease *l, int64_t step, int64_t steps, double reward);
+void lease_release(lease *l); // NULL is fine
 /* Who holds the folder, dead or not; false: nobody. */
 bool lease_read(const char *dir, lease_info *out);
 

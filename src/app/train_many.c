@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ typedef struct worker {
     deft_error *err;
     bool forked;
     double looked;
-    lease *lease; // of the run that goes on
+    lease *lease;  // of the run that goes on
+    double reward; // of its last evaluation, NAN: none in this process
 } worker;
 
 static deft_status no_memory(deft_error *err)
@@ -78,7 +80,7 @@ static void look(worker *w)
     const double t = seconds();
     if (w->forked || !w->opt->progress || t - w->looked < look_every) return;
     w->looked = t;
-    deft_train_many_state s = {.n = w->n};
+    deft_train_many_state s = {.n = w->n, .least = (double)NAN, .most = (double)NAN};
     for (int32_t i = 0; i < w->n; i++) {
         const int64_t steps = w->job[i].setup.train.steps;
         lease_info info;
@@ -89,6 +91,8 @@ static void look(worker *w)
         } else if (lease_read(w->dir[i], &info)) {
             s.running++;
             s.step += info.step > 0 && info.step < steps ? info.step : 0;
+            s.least = fmin(s.least, info.reward); // NAN where neither is known
+            s.most = fmax(s.most, info.reward);
         }
     }
     w->opt->progress(w->opt->user, &s);
@@ -97,7 +101,8 @@ static void look(worker *w)
 static int on_round(void *user, const deft_train_report *r, const deft_train_setup *s)
 {
     worker *const w = user;
-    lease_tell(w->lease, r->step, s->train.steps);
+    if (r->evaluated) w->reward = r->eval_reward;
+    lease_tell(w->lease, r->step, s->train.steps, w->reward);
     look(w);
     return cancelled(w);
 }
@@ -114,6 +119,7 @@ static deft_status train_one(worker *w, int32_t i, deft_error *err)
 {
     deft_env *env = NULL;
     deft_status s = deft_train_setup_env(&w->job[i].setup, &env, err);
+    w->reward = (double)NAN;
     const bool resume = has(w->dir[i], "config.json");
     const deft_train_run_options opt = {.dir = w->dir[i],
                                         .resume = resume,

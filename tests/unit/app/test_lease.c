@@ -3,6 +3,7 @@
 #include "app/lease.h"
 #include "check.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -87,13 +88,15 @@ static void test_limit(const char *dir, deft_arena *a)
         CHECK(access(path, F_OK) != 0, "the old one stays");
         if (i + 1 < sizeof texts / sizeof *texts) lease_release(l);
     }
-    lease_tell(l, 5, 9);
+    lease_info info;
+    CHECK(lease_read(dir, &info) && isnan(info.reward), "a reward before any was told");
+    lease_tell(l, 5, 9, -12.5);
     for (int i = 0; i < 6; i++) { // its beats come each 0.2 / 6 s
         CHECK(lease_take(dir, 0.2, &w2, &other, &err) == 1, "taken from one that lives");
         pause_ms(100);
     }
-    lease_info info;
-    CHECK(lease_read(dir, &info) && info.step == 5 && info.steps == 9, "what it told");
+    CHECK(lease_read(dir, &info) && info.step == 5 && info.steps == 9 && info.reward == -12.5,
+          "what it told");
     // overtaken, as after a long stop: it notices, and leaves the new one alone
     const char *const newer = deft_arena_printf(a, "%s/lease.000009", dir);
     CHECK_OK(deft_file_write(newer, texts[2], strlen(texts[2]), &err), err);
