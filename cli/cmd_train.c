@@ -3,6 +3,7 @@
 #include "deft/train_run.h"
 #include "output.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 static const cli_opt run_opts[] = {
     {"algo", "NAME",
      "td3 (default), sac, and r-td3, r-sac (behind a GRU), ra-td3, ra-sac (which also "
-     "sees the previous action); several: a,b",
+     "sees the previous action); decides over the encoder of --config, too; several: a,b",
      CLI_TEXT, 'a', AT(algo), 0, 0},
     {"out", "RUN", "folder of the run", CLI_PATH, 'o', AT(out), 0, 0},
     {"resume", "RUN", "go on with a run from its last checkpoint, bit for bit", CLI_PATH, 0,
@@ -43,7 +44,7 @@ static const cli_opt many_opts[] = {
     {"lease", "SECONDS",
      "take over a run whose process on another machine gave no sign for so long (default 60)",
      CLI_REAL, 0, AT(lease), 0.1, 1e6},
-    {"json", NULL, "print the summary as JSON", CLI_FLAG, 0, AT(json), 0, 0},
+    {"json", NULL, "print the result or summary as JSON", CLI_FLAG, 0, AT(json), 0, 0},
     {.kind = CLI_END},
 };
 static const cli_opt learn_opts[] = {
@@ -70,10 +71,10 @@ static const cli_opt learn_opts[] = {
     {"envs", "N", "environments side by side (default 4)", CLI_INT, 0, AT(envs), 1, 1024},
     {"updates", "X", "gradient steps for each environment step (default 1)", CLI_REAL, 0,
      AT(updates), 0.001, 100},
-    {"warmup", "N", "first steps, with random actions (default 5000)", CLI_SEED, 0, AT(warmup), 0,
-     0},
-    {"rate", "X", "learning rate of actor and critics (default 3e-4)", CLI_REAL, 0, AT(rate), 1e-8,
-     1},
+    {"warmup", "N", "first steps, with random actions (default 5000, or a quarter of all)",
+     CLI_SEED, 0, AT(warmup), 0, 0},
+    {"rate", "X", "learning rate of actor, critics and SAC's temperature (default 3e-4)", CLI_REAL,
+     0, AT(rate), 1e-8, 1},
     {"gamma", "X", "discount (default 0.99)", CLI_REAL, 0, AT(gamma), 0.001, 1},
     {"n-step", "N", "rewards before the critic takes over (default 1)", CLI_INT, 0, AT(n_step), 1,
      64},
@@ -85,8 +86,9 @@ static const cli_opt learn_opts[] = {
     {"critic-dropout", "P", "share of the critics' hidden units left out", CLI_REAL, 0,
      AT(critic_dropout), 0.0001, 0.9},
     {"critic-norm", NULL, "LayerNorm in the critics", CLI_FLAG, 0, AT(critic_norm), 0, 0},
-    {"eval-every", "N", "steps between evaluations (default 10000)", CLI_SEED, 0, AT(eval_every), 0,
-     0},
+    {"eval-every", "N",
+     "steps between evaluations, of which one is at the end; 0: none (default 10000)", CLI_SEED, 0,
+     AT(eval_every), 0, 0},
     {"eval-episodes", "N", "of each evaluation (default 5)", CLI_INT, 0, AT(eval_episodes), 1,
      1000},
     {"eval-reward", "evaluation|paper",
@@ -122,6 +124,8 @@ static const cli_group groups[] = {
     {NULL, NULL, 0},
 };
 
+enum { NO_WARMUP = -1 }; // nobody has said how long it is
+
 static bool parse_widths(const char *text, int32_t *width, int32_t *n)
 {
     *n = 0;
@@ -139,9 +143,9 @@ static bool parse_widths(const char *text, int32_t *width, int32_t *n)
 /* What the command line says, over what is there. */
 static int apply(const train_args *a, deft_train_config *c)
 {
-    if (a->steps) c->steps = (int64_t)a->steps;
-    if (a->warmup) c->warmup = (int64_t)a->warmup;
-    if (a->eval_every) c->eval_every = (int64_t)a->eval_every;
+    if (a->steps != NO_NUMBER) c->steps = (int64_t)a->steps;
+    if (a->warmup != NO_NUMBER) c->warmup = (int64_t)a->warmup;
+    if (a->eval_every != NO_NUMBER) c->eval_every = (int64_t)a->eval_every;
     if (a->envs) c->envs = a->envs;
     if (a->batch) c->batch = a->batch;
     if (a->n_step) c->n_step = a->n_step;
@@ -165,9 +169,9 @@ static int apply(const train_args *a, deft_train_config *c)
     if (a->critic_dropout > 0) c->critic_dropout = a->critic_dropout;
     if (a->eval_reward) c->eval_reward = a->eval_reward;
     if (a->best_distance > 0) c->best_distance = a->best_distance;
-    if (a->seed != NO_SEED) c->seed = a->seed;
-    if (!a->warmup && c->warmup > c->steps / 4) c->warmup = c->steps / 4 + 1;
+    if (a->seed != NO_NUMBER) c->seed = a->seed;
     if (c->seed > INT64_MAX) return cli_misuse(&cmd_train, "--seed must be below 2^63");
+    if (c->warmup == NO_WARMUP) c->warmup = c->steps / 4 < 5000 ? c->steps / 4 + 1 : 5000;
     if (a->hidden && !parse_widths(a->hidden, c->hidden, &c->n_hidden)) {
         return cli_misuse(&cmd_train, "--hidden takes widths like 256,256, not '%s'", a->hidden);
     }
@@ -182,7 +186,7 @@ static int apply(const train_args *a, deft_train_config *c)
 typedef struct watch {
     cli_progress progress;
     double start, reward, eval; // NAN: none yet
-    int64_t step;               // at the last look
+    int64_t step, step_last;    // at the last look; of the last round, 0: none
     double at, rate;            // steps a second, smoothed
     char encoder[64];           // what came of pretraining it; "": nothing
 } watch;
@@ -208,6 +212,7 @@ static int show(void *user, const deft_train_report *r, const deft_train_setup *
                        (double)r->pretrain_before, (double)r->pretrain_after);
     }
     if (r->evaluated) w->eval = r->eval_reward;
+    w->step_last = r->step;
     if (w->at > 0 && now - w->at > 0.5) {
         const double rate = (double)(r->step - w->step) / (now - w->at);
         w->rate = w->rate > 0 ? 0.8 * w->rate + 0.2 * rate : rate;
@@ -242,6 +247,17 @@ static int read_setup(const char *dir, deft_arena *arena, deft_train_setup *s)
     return CLI_OK;
 }
 
+/* A scene that is a file is the same one from every working directory. */
+static void keep_scene(deft_train_setup *s, deft_arena *arena)
+{
+    char here[PATH_MAX];
+    if (!s->scene || s->scene[0] == '/' || access(s->scene, F_OK) != 0) return;
+    const bool file = strchr(s->scene, '/') || strchr(s->scene, '.'); // others are names of ours
+    if (!file || !getcwd(here, sizeof here)) return;
+    const char *const whole = deft_arena_printf(arena, "%s/%s", here, s->scene);
+    if (whole) s->scene = whole;
+}
+
 /* Defaults, then --config, then options. */
 int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
 {
@@ -251,6 +267,7 @@ int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
         return cli_misuse(&cmd_train, "%s", err.text);
     }
     s->env = "quaid";
+    s->train.warmup = NO_WARMUP;
     if (a->config) {
         if (deft_file_read(a->config, 1 << 20, arena, &json, &err) != DEFT_OK ||
             deft_train_setup_merge(json, a->config, arena, s, &err) != DEFT_OK ||
@@ -260,6 +277,7 @@ int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
     }
     if (a->place.env) s->env = a->place.env;
     if (a->place.scene) s->scene = a->place.scene;
+    keep_scene(s, arena);
     if (a->place.reward) s->reward = a->place.reward;
     if (a->place.vary) s->vary = a->place.vary;
     if (a->place.max_steps) s->max_steps = a->place.max_steps;
@@ -281,6 +299,18 @@ int train_load_start(const train_args *a, const deft_env *env, deft_loaded *l)
                          l->integer ? "is an integer policy; give the float one" : l->reason);
 }
 
+static bool is_finished(const char *dir, deft_arena *arena)
+{
+    const char *const path = deft_arena_printf(arena, "%s/result.json", dir);
+    return path && access(path, F_OK) == 0;
+}
+
+static int print_result(const char *dir, deft_arena *arena)
+{
+    const char *const path = deft_arena_printf(arena, "%s/result.json", dir);
+    return cli_json_print(&cmd_train, path ? json_load_file(path, 0, NULL) : NULL);
+}
+
 static int report(const deft_train_run_options *opt, const deft_train_setup *s, deft_status result,
                   const deft_error *err, deft_arena *arena)
 {
@@ -290,10 +320,12 @@ static int report(const deft_train_run_options *opt, const deft_train_setup *s, 
         return CLI_INTERRUPTED;
     }
     if (result != DEFT_OK) return cli_fail(&cmd_train, err);
-    (void)printf("%s: %lld steps in %.1f s, last evaluation %.2f%s; policy.onnx is the best "
+    char evaluated[32];
+    const int64_t steps = w->step_last ? w->step_last : s->train.steps; // a round may go beyond
+    (void)printf("%s: %lld steps in %.1f s, last evaluation %s%s; policy.onnx is the best "
                  "evaluated; report.html tells more\n",
-                 cli_escaped(opt->dir, arena), (long long)s->train.steps, cli_seconds() - w->start,
-                 w->eval, w->encoder);
+                 cli_escaped(opt->dir, arena), (long long)steps, cli_seconds() - w->start,
+                 number(w->eval, evaluated), w->encoder);
     return CLI_OK;
 }
 
@@ -325,21 +357,43 @@ static int train(const train_args *a, deft_arena *arena, const deft_train_setup 
         deft_error err = {DEFT_OK, ""};
         const deft_status result = deft_train_run(s, env, &opt, &err);
         cli_progress_clear(&w.progress);
-        status = report(&opt, s, result, &err, arena);
+        if (result == DEFT_OK && a->json) {
+            status = print_result(opt.dir, arena);
+        } else {
+            status = report(&opt, s, result, &err, arena);
+        }
     }
     deft_loaded_free(&start);
     deft_env_destroy(env);
     return status;
 }
 
+static void nothing_given(train_args *a)
+{
+    memset(a, 0, sizeof *a);
+    a->steps = a->warmup = a->eval_every = a->seed = NO_NUMBER;
+    a->burn_in = -1;
+    a->place.heading = (double)NAN;
+}
+
 static int run(int argc, char **argv)
 {
-    train_args a = {.seed = NO_SEED, .burn_in = -1, .place.heading = (double)NAN};
+    train_args a, nothing;
+    nothing_given(&nothing);
+    memcpy(&a, &nothing, sizeof a); // padding, too: they are compared
     (void)cli_parse(&cmd_train, argc, argv, &a);
     if (!a.out == !a.resume) return cli_misuse(&cmd_train, "give a folder by --out or --resume");
-    if (a.resume && (a.config || a.load || a.seeds)) {
-        return cli_misuse(&cmd_train, "a resumed run has its settings already: no --config, --load "
-                                      "or --seeds");
+    if (a.resume) {
+        train_args rest;
+        memcpy(&rest, &a, sizeof rest);
+        rest.resume = NULL;
+        rest.threads = 0;
+        rest.checkpoint_minutes = 0;
+        rest.json = false;
+        if (memcmp(&rest, &nothing, sizeof rest) != 0) {
+            return cli_misuse(&cmd_train, "a resumed run has its settings already: only --threads, "
+                                          "--checkpoint and --json go with --resume");
+        }
     }
     deft_arena *const arena = deft_arena_create(0);
     if (!arena) return cli_fail_text(&cmd_train, "out of memory");
@@ -351,7 +405,13 @@ static int run(int argc, char **argv)
     }
     int status = a.resume ? read_setup(a.resume, arena, &s) : train_new_setup(&a, arena, &s);
     if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
-    if (status == CLI_OK) status = train(&a, arena, &s);
+    const char *const dir = a.resume ? a.resume : a.out;
+    if (status == CLI_OK && a.resume && is_finished(dir, arena)) {
+        if (!a.json) (void)printf("%s: finished already\n", cli_escaped(dir, arena));
+        if (a.json) status = print_result(dir, arena);
+    } else if (status == CLI_OK) {
+        status = train(&a, arena, &s);
+    }
     deft_arena_destroy(arena);
     return status;
 }
@@ -364,8 +424,8 @@ const cli_command cmd_train = {
         "The run's folder gets config.json, logs (progress.csv, run.sqlite, event files of "
         "TensorBoard), checkpoints, the best evaluated policy as policy.onnx, policy.deft "
         "and policy-int8.deft, and at the end report.html. A run that was stopped, by Ctrl-C "
-        "or by kill -9, goes on with --resume and ends with the same bytes; all options but "
-        "--threads are then those of its config.json.\n\n"
+        "or by kill -9, goes on with --resume and ends with the same bytes; its settings are "
+        "those of its config.json.\n\n"
         "With --seeds, or with several algorithms or configurations, there are several runs "
         "below the folder, and a summary. Any number of processes that share the folder may "
         "be given the same command: each takes runs that nobody has, and those of processes "

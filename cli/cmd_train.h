@@ -5,7 +5,7 @@
 #include "arguments.h"
 #include "deft/train_run.h"
 
-/* Zero or NULL, NO_SEED, NAN: as --config has it, else as the algorithm's defaults do. */
+/* Zero or NULL, NO_NUMBER, NAN: as --config has it, else as the algorithm's defaults do. */
 typedef struct train_args {
     const char *algo, *out, *resume, *config, *load, *encoder, *encoder_mode, *hidden,
         *critic_hidden, *activation, *eval_reward;
@@ -18,7 +18,7 @@ typedef struct train_args {
     cli_episodes place;
 } train_args;
 
-#define NO_SEED UINT64_MAX
+#define NO_NUMBER UINT64_MAX
 
 /* Defaults, then --config, then options. Exit status. */
 int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s);

@@ -188,7 +188,7 @@ static int print(const train_args *a, const jobs *j, deft_arena *arena, bool qui
     deft_train_group *g = NULL;
     const int32_t n = deft_train_summary(j->job, j->n, a->out, arena, &g, &err);
     if (n < 0) return cli_fail(&cmd_train, &err);
-    if (quiet) return CLI_OK;
+    if (quiet || n == 0) return CLI_OK;
     if (!a->json) {
         print_text(g, n, a->out, arena);
         return CLI_OK;
@@ -241,7 +241,8 @@ static int train_jobs(const train_args *a, jobs *j, deft_arena *arena)
             (void)cli_fail_text(&cmd_train, "stopped; the same command goes on");
             status = CLI_INTERRUPTED;
         } else {
-            status = s == DEFT_OK ? print(a, j, arena, me > 0) : cli_fail(&cmd_train, &err);
+            status = print(a, j, arena, me > 0); // also of those that did not fail
+            if (s != DEFT_OK) status = cli_fail(&cmd_train, &err);
         }
     }
     deft_loaded_free(&start);

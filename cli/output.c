@@ -196,6 +196,10 @@ void cli_catch_interrupt(void)
     sa.sa_flags = (int)SA_RESETHAND;
     (void)sigaction(SIGINT, &sa, NULL);
     (void)sigaction(SIGTERM, &sa, NULL);
+    struct sigaction hangup; // a terminal that is lost, unless nohup has it that it does not matter
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+        (void)sigaction(SIGHUP, &sa, NULL);
+    }
 }
 
 bool cli_interrupted(void)

@@ -86,6 +86,8 @@ deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, def
 /* Writes to a temporary file beside path, fsyncs, renames: path is the old or the new file
  * at any moment. */
 deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err);
+/* Whether what follows a file's name makes it that of such a temporary one, as a kill leaves. */
+bool deft_file_is_temporary(const char *suffix);
 /* A folder with those above it, where they are missing. DEFT_E_IO, DEFT_E_ARG. */
 deft_status deft_folder_make(const char *path, deft_error *err);
 

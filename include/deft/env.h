@@ -33,7 +33,8 @@ typedef struct deft_domain {
 
 /* Zero what you do not set. */
 typedef struct deft_env_config {
-    const char *scene; // quaid: path of an MJCF; required there
+    const char
+        *scene; // quaid: path of an MJCF; required there. What is of quaid is refused elsewhere.
     deft_reward_set reward;
     bool wire_reward;      // quaid: x truncated to whole cm, as on the original's wire
     double target_cm;      // quaid: speed that the reward asks for, cm a step; 0: 0.6, the paper's
@@ -92,7 +93,7 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
 deft_status deft_env_clone(const deft_env *e, deft_env **out, deft_error *err);
 void deft_env_destroy(deft_env *e);
 /* quaid: rewards from now on by these weights, of exact positions, with target_cm as in the
- * configuration; other environments have one reward only, and keep it. DEFT_E_ARG. */
+ * configuration. DEFT_E_ARG for other environments, which have one reward only. */
 deft_status deft_env_set_reward(deft_env *e, deft_reward_set reward, double target_cm,
                                 deft_error *err);
 const deft_env_spec *deft_env_get_spec(const deft_env *e);
@@ -116,6 +117,10 @@ deft_status deft_env_step(deft_env *e, const float *act, float *obs, deft_env_st
  * Names live as long as the program, values until the next reset or step. Returns their number;
  * name and value may be NULL. */
 int32_t deft_env_channels(const deft_env *e, const char *const **name, const double **value);
+
+/* Tells scenes apart: of all of the compiled scene (and so of MuJoCo's version); 0 where an
+ * environment has none. */
+uint64_t deft_env_scene_hash(const deft_env *e);
 
 /* Seconds spent inside the physics library since creation. */
 double deft_env_physics_seconds(const deft_env *e);

@@ -99,6 +99,11 @@ bool deft_train_better(const deft_train_config *cfg, double reward, double dista
 deft_status deft_train_eval_env(const deft_train_config *cfg, const deft_env *env, deft_env **out,
                                 deft_error *err);
 
+/* pulse is called now and then where a round takes long, as an encoder is pretrained; when it
+ * returns other than 0, the round ends with DEFT_E_CANCELLED, and the trainer is of no use any
+ * more. */
+void deft_trainer_on_pulse(deft_trainer *t, int (*pulse)(void *user, int64_t step), void *user);
+
 /* One round: environments and learner side by side. DEFT_OK; 1 when all steps are done. */
 int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *err);
 
@@ -107,7 +112,8 @@ deft_status deft_trainer_model(const deft_trainer *t, bool best, deft_arena *a, 
                                deft_error *err);
 /* Warm start: takes over the actor, the encoder and the normalisation of observations of a policy
  * with this training's layers, inputs and actions; only before the first round. DEFT_E_MISMATCH,
- * with the trainer as it was, names the layer that does not fit. */
+ * with the trainer as it was, names the layer that does not fit, or says that the policy takes
+ * observations as they are where the configuration normalises them. */
 deft_status deft_trainer_load_model(deft_trainer *t, const deft_model *m, deft_error *err);
 
 /* Everything between rounds but the rows of the replay buffer, which only grow: a trainer made of

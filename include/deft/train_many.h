@@ -58,10 +58,10 @@ typedef struct deft_train_group {
     double seconds;        // mean time of a run
 } deft_train_group;
 
-/* Of finished jobs; also written to dir/summary.json, and with the
- * learning curves to dir/report.html. Groups live in a, in the order of the jobs.
- * Returns their number, or a status < 0. */
-int32_t deft_train_summary(const deft_train_job *job, int32_t n, const char *dir, deft_arena *a,
+/* Of those jobs that are finished, and groups that have such; also written to dir/summary.json, and
+ * with the learning curves to dir/report.html. Groups live in a, in the order of the jobs. Returns
+ * their number, or a status < 0. */
+int32_t deft_train_summary(const deft_train_job *all, int32_t n_all, const char *dir, deft_arena *a,
                            deft_train_group **out, deft_error *err);
 
 /* The environment that a setup names. */

@@ -91,7 +91,9 @@ static deft_status write_csv(const train_log *l, const train_row *x, deft_error 
     if (!isnan(x->mean_return)) (void)fprintf(l->csv, "%.6g", x->mean_return);
     (void)fprintf(l->csv, ",%.6g,%.6g,%.6g,%.6g", x->critic_loss, x->actor_loss, x->q, x->alpha);
     if (x->evaluated) {
-        (void)fprintf(l->csv, ",%.6g,%.6g,%.6g\n", x->eval_return, x->eval_sd, x->eval_distance_cm);
+        (void)fprintf(l->csv, ",%.6g,%.6g,", x->eval_return, x->eval_sd);
+        if (!isnan(x->eval_distance_cm)) (void)fprintf(l->csv, "%.6g", x->eval_distance_cm);
+        (void)fputc('\n', l->csv);
     } else {
         (void)fputs(",,,\n", l->csv);
     }

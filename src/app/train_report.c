@@ -286,7 +286,7 @@ static deft_status read_curves(many *m, const char *dir, deft_arena *a, deft_err
     for (int32_t i = 0; i < m->n; i++) {
         const char *const path = deft_arena_printf(a, "%s/%s", dir, m->job[i].name);
         if (!path) return no_memory(err);
-        const deft_status s = train_curve_read(path, &m->job[i].setup.train, a, &m->curve[i], err);
+        const deft_status s = train_curve_read(path, &m->job[i].setup, a, &m->curve[i], err);
         if (s != DEFT_OK) return s;
     }
     return DEFT_OK;

@@ -33,7 +33,7 @@ static bool read_line(const char *p, train_curve *c, int32_t k)
     return true;
 }
 
-deft_status train_curve_read(const char *dir, const deft_train_config *cfg, deft_arena *a,
+deft_status train_curve_read(const char *dir, const deft_train_setup *setup, deft_arena *a,
                              train_curve *out, deft_error *err)
 {
     char name[256];
@@ -64,8 +64,10 @@ deft_status train_curve_read(const char *dir, const deft_train_config *cfg, deft
     for (int32_t k = 0; k < out->n; k++) {
         if (isnan(eval[k])) continue;
         out->last = k;
+        if (out->column[CURVE_UPDATE][k] == 0 && !setup->load) continue; // as the trainer has it
         const int32_t best = out->best;
-        if (best < 0 || deft_train_better(cfg, eval[k], distance[k], eval[best], distance[best])) {
+        if (best < 0 ||
+            deft_train_better(&setup->train, eval[k], distance[k], eval[best], distance[best])) {
             out->best = k;
         }
     }

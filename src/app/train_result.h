@@ -3,7 +3,7 @@
 #define DEFT_APP_TRAIN_RESULT_H
 
 #include "app/train_finish.h"
-#include "deft/train.h"
+#include "deft/train_run.h"
 
 enum { // columns of progress.csv
     CURVE_STEP = 0,
@@ -25,8 +25,9 @@ typedef struct train_curve {
     double *column[CURVE_COLUMNS]; // [n], NAN for empty cells
     int32_t last, best;            // lines of evaluations, -1: none
 } train_curve;
-/* dir/progress.csv, of a run of cfg; columns live in a. DEFT_E_IO, DEFT_E_FORMAT, DEFT_E_SPACE. */
-deft_status train_curve_read(const char *dir, const deft_train_config *cfg, deft_arena *a,
+/* dir/progress.csv, of a run of setup; columns live in a. DEFT_E_IO, DEFT_E_FORMAT, DEFT_E_SPACE.
+ */
+deft_status train_curve_read(const char *dir, const deft_train_setup *setup, deft_arena *a,
                              train_curve *out, deft_error *err);
 
 /* dir/result.json, which says that the run is finished: steps, time, last and best evaluation, and

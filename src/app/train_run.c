@@ -1,5 +1,6 @@
 /* train_run.c - a training run in its folder. */
 #include "deft/train_run.h"
+#include "app/train_checkpoint.h"
 #include "app/train_log.h"
 #include "app/train_report.h"
 #include "base/crc32.h"
@@ -9,32 +10,31 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PROGRESS_STEPS = 1000, HEADER = 64 };
-static const char magic[8] = "DEFTRUN2";
+enum { PROGRESS_STEPS = 1000 };
 
 typedef struct run {
     const deft_train_run_options *opt;
     const deft_train_setup *setup;
     deft_trainer *trainer;
     deft_arena *arena; // of paths
-    char *config, *checkpoint, *replay;
+    char *config;
     deft_bytes json;
-    uint32_t setup_crc;
-    int64_t rows_saved, next_line;
+    train_checkpoint at;
     train_log *log;
     double saved_at, started_at, seconds_before; // before: in earlier sessions
     int64_t line_step;                           // of the last line of this session
     double line_at;
-    double return_sum; // since the last line
-    int64_t return_count;
+    int lock; // the folder, -1: not held
 } run;
 
 static double now(void)
@@ -57,77 +57,21 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+static bool has(const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    const int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    return n > 0 && (size_t)n < sizeof path && exists(path);
+}
+
 /* Whether the run is still this process's own. */
 static deft_status may_write(const run *r, deft_error *err)
 {
     return r->opt->guard ? r->opt->guard(r->opt->user, err) : DEFT_OK;
 }
 
-/* --- experience: rows appended to replay.bin -------------------------------------------------- */
-
-static deft_status write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        const ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return DEFT_E_IO;
-        p += k;
-        n -= (size_t)k;
-    }
-    return DEFT_OK;
-}
-
-/* Rows since the last checkpoint, behind those of it; what a killed run left beyond is overwritten.
+/* --- policies and checkpoints ------------------------------------------------------------------
  */
-static deft_status save_rows(run *r, deft_error *err)
-{
-    const size_t size = deft_trainer_row_size(r->trainer);
-    const int64_t rows = deft_trainer_rows(r->trainer), count = rows - r->rows_saved;
-    char *const bytes = malloc((size_t)count * size + 1);
-    const int fd = open(r->replay, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    deft_status s = DEFT_OK;
-    if (!bytes) {
-        s = deft_fail(err, DEFT_E_SPACE, "no memory for a checkpoint");
-    } else if (fd < 0) {
-        s = io_fail(r->replay, "write", err);
-    } else {
-        deft_trainer_rows_save(r->trainer, r->rows_saved, count, bytes);
-        if (lseek(fd, (off_t)((size_t)r->rows_saved * size), SEEK_SET) < 0 ||
-            write_all(fd, bytes, (size_t)count * size) != DEFT_OK || fsync(fd) != 0) {
-            s = io_fail(r->replay, "write", err);
-        }
-    }
-    if (fd >= 0 && close(fd) != 0 && s == DEFT_OK) s = io_fail(r->replay, "write", err);
-    free(bytes);
-    return s;
-}
-
-static deft_status load_rows(const run *r, int64_t rows, int64_t count, char *to, deft_error *err)
-{
-    const size_t size = deft_trainer_row_size(r->trainer);
-    FILE *const f = fopen(r->replay, "rb");
-    if (!f) return io_fail(r->replay, "read", err);
-    const bool ok = fseeko(f, (off_t)((size_t)(rows - count) * size), SEEK_SET) == 0 &&
-                    fread(to, size, (size_t)count, f) == (size_t)count;
-    (void)fclose(f);
-    return ok ? DEFT_OK
-              : deft_fail(err, DEFT_E_FORMAT, "%s: shorter than the checkpoint says", r->replay);
-}
-
-/* --- checkpoint.bin -------------------------------------------------------------------------- */
-
-/* Its first bytes, in the order of this machine: a run does not move to another kind of one. */
-enum {
-    AT_SETUP = 8, // u32, CRC of the setup
-    AT_CRC = 12,  // u32, of all behind the header
-    AT_ROWS = 16, // i64, ever appended
-    AT_NEXT_LINE = 24,
-    AT_STATE = 32,  // u64, bytes of the trainer's state, which follows the header
-    AT_RETURN = 40, // f64 and i64: what the next line of progress holds so far
-    AT_COUNT = 48,
-    AT_SECONDS = 56, // f32, trained so far
-    AT_INSIDE = 60,  // u32, 1: the rows follow the state, none are in replay.bin
-};
 
 static deft_status save_policy(const run *r, bool best, const char *onnx, const char *image,
                                deft_error *err)
@@ -158,149 +102,38 @@ static deft_status save_policy(const run *r, bool best, const char *onnx, const 
     return s;
 }
 
-/* What follows the warm-up may change rows of it (normalisation, an encoder that was trained), and
- * replay.bin must fit the checkpoint at every moment: until then, and for a round more, rows are
- * inside the checkpoint. */
-static bool rows_inside(const run *r)
-{
-    const deft_train_config *const c = &r->setup->train;
-    return deft_trainer_step(r->trainer) <= c->warmup + 2 * (int64_t)c->envs * c->round;
-}
-
-static int64_t kept_rows(const run *r, int64_t rows)
-{
-    const int64_t most = deft_trainer_capacity(r->trainer);
-    return rows < most ? rows : most;
-}
-
-/* The whole file, to be freed by the caller; NULL: no memory. */
-static uint8_t *make_checkpoint(const run *r, bool inside, size_t *size)
-{
-    const int64_t rows = deft_trainer_rows(r->trainer), kept = inside ? kept_rows(r, rows) : 0;
-    const uint64_t n = deft_trainer_state_size(r->trainer);
-    const size_t row_bytes = (size_t)kept * deft_trainer_row_size(r->trainer);
-    *size = HEADER + (size_t)n + row_bytes;
-    uint8_t *const b = calloc(1, *size);
-    if (!b) return NULL;
-    deft_trainer_state_save(r->trainer, b + HEADER);
-    if (inside) deft_trainer_rows_save(r->trainer, rows - kept, kept, b + HEADER + n);
-    const uint32_t crc = deft_crc32(0, b + HEADER, (size_t)n + row_bytes), flag = inside;
-    const float seconds = (float)(r->seconds_before + now() - r->started_at);
-    memcpy(b, magic, sizeof magic);
-    memcpy(b + AT_SETUP, &r->setup_crc, sizeof r->setup_crc);
-    memcpy(b + AT_CRC, &crc, sizeof crc);
-    memcpy(b + AT_ROWS, &rows, sizeof rows);
-    memcpy(b + AT_NEXT_LINE, &r->next_line, sizeof r->next_line);
-    memcpy(b + AT_STATE, &n, sizeof n);
-    memcpy(b + AT_RETURN, &r->return_sum, sizeof r->return_sum);
-    memcpy(b + AT_COUNT, &r->return_count, sizeof r->return_count);
-    memcpy(b + AT_SECONDS, &seconds, sizeof seconds);
-    memcpy(b + AT_INSIDE, &flag, sizeof flag);
-    return b;
-}
-
 static deft_status save_checkpoint(run *r, deft_error *err)
 {
-    const bool inside = rows_inside(r);
     deft_status s = may_write(r, err);
     if (s == DEFT_OK && r->log) s = train_log_sync(r->log, err);
-    if (s == DEFT_OK && !inside) s = save_rows(r, err);
+    if (s == DEFT_OK) {
+        s = train_checkpoint_save_rows(&r->at, r->trainer, &r->setup->train, err);
+    }
     if (s == DEFT_OK) s = save_policy(r, true, "policy.onnx", "policy.deft", err);
     if (s != DEFT_OK) return s;
-    size_t size;
-    uint8_t *const bytes = make_checkpoint(r, inside, &size);
-    s = bytes ? deft_file_write(r->checkpoint, bytes, size, err)
-              : deft_fail(err, DEFT_E_SPACE, "no memory for a checkpoint");
-    if (s == DEFT_OK && !inside) r->rows_saved = deft_trainer_rows(r->trainer);
-    free(bytes);
     r->saved_at = now();
-    return s;
-}
-
-/* Takes the header's numbers over and checks the rest against them. *rows behind the state, or NULL
- * where they are in replay.bin. */
-static deft_status read_checkpoint(run *r, deft_bytes b, size_t *n_state, const uint8_t **rows,
-                                   int64_t *n_row, deft_error *err)
-{
-    uint64_t n;
-    uint32_t setup, crc, inside;
-    float seconds;
-    if (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
-        const bool old = b.data && b.size >= HEADER && memcmp(b.data, magic, 7) == 0;
-        return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint%s", r->checkpoint,
-                         old ? " of this version of deft, but of another one" : "");
-    }
-    memcpy(&setup, b.data + AT_SETUP, sizeof setup);
-    memcpy(&crc, b.data + AT_CRC, sizeof crc);
-    memcpy(n_row, b.data + AT_ROWS, sizeof *n_row);
-    memcpy(&r->next_line, b.data + AT_NEXT_LINE, sizeof r->next_line);
-    memcpy(&n, b.data + AT_STATE, sizeof n);
-    memcpy(&r->return_sum, b.data + AT_RETURN, sizeof r->return_sum);
-    memcpy(&r->return_count, b.data + AT_COUNT, sizeof r->return_count);
-    memcpy(&seconds, b.data + AT_SECONDS, sizeof seconds);
-    memcpy(&inside, b.data + AT_INSIDE, sizeof inside);
-    if (setup != r->setup_crc) {
-        return deft_fail(err, DEFT_E_MISMATCH,
-                         "%s: made with another config.json, or by another "
-                         "version of deft",
-                         r->checkpoint);
-    }
-    const size_t rest = b.size - HEADER;
-    const size_t row_bytes = *n_row < 0 || !inside
-                                 ? 0
-                                 : (size_t)kept_rows(r, *n_row) * deft_trainer_row_size(r->trainer);
-    if (*n_row < 0 || inside > 1 || n > rest || rest - n != row_bytes ||
-        crc != deft_crc32(0, b.data + HEADER, rest)) {
-        return deft_fail(err, DEFT_E_FORMAT, "%s: damaged", r->checkpoint);
-    }
-    r->seconds_before = seconds >= 0 && isfinite(seconds) ? (double)seconds : 0;
-    *n_state = (size_t)n;
-    *rows = inside ? b.data + HEADER + n : NULL;
-    return DEFT_OK;
-}
-
-static deft_status load_checkpoint(run *r, deft_error *err)
-{
-    deft_arena *const a = deft_arena_create(0);
-    deft_bytes b = {NULL, 0};
-    deft_status s = a ? deft_file_read(r->checkpoint, (size_t)1 << 34, a, &b, err)
-                      : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    size_t n = 0;
-    const uint8_t *inside = NULL;
-    int64_t rows = 0;
-    if (s == DEFT_OK) s = read_checkpoint(r, b, &n, &inside, &rows, err);
-    char *read = NULL;
-    if (s == DEFT_OK && !inside) {
-        read = malloc((size_t)kept_rows(r, rows) * deft_trainer_row_size(r->trainer) + 1);
-        s = read ? load_rows(r, rows, kept_rows(r, rows), read, err)
-                 : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    }
-    if (s == DEFT_OK) {
-        s = deft_trainer_state_load(r->trainer, b.data + HEADER, n,
-                                    inside ? (const void *)inside : read, kept_rows(r, rows), err);
-    }
-    if (s == DEFT_OK && !inside) r->rows_saved = rows;
-    free(read);
-    deft_arena_destroy(a);
-    return s;
+    r->at.seconds = r->seconds_before + r->saved_at - r->started_at;
+    return train_checkpoint_save(&r->at, r->trainer, &r->setup->train, err);
 }
 
 /* --- progress ------------------------------------------------------------------------------- */
 
 static deft_status note(run *r, const deft_train_report *x, deft_error *err)
 {
-    for (int32_t i = 0; i < x->n_episode; i++) r->return_sum += x->episode[i].reward;
-    r->return_count += x->n_episode;
-    if (x->step < r->next_line && !x->evaluated) return DEFT_OK;
-    while (r->next_line <= x->step) r->next_line += PROGRESS_STEPS;
+    for (int32_t i = 0; i < x->n_episode; i++) r->at.return_sum += x->episode[i].reward;
+    r->at.return_count += x->n_episode;
+    const bool last = x->step >= r->setup->train.steps;
+    if (x->step < r->at.next_line && !x->evaluated && !last) return DEFT_OK;
+    while (r->at.next_line <= x->step) r->at.next_line += PROGRESS_STEPS;
     const deft_status mine = may_write(r, err);
     if (mine != DEFT_OK) return mine;
     const double t = now();
     const train_row row = {
         .step = x->step,
         .update = x->update,
-        .episodes = r->return_count,
-        .mean_return = r->return_count ? r->return_sum / (double)r->return_count : (double)NAN,
+        .episodes = r->at.return_count,
+        .mean_return =
+            r->at.return_count ? r->at.return_sum / (double)r->at.return_count : (double)NAN,
         .critic_loss = (double)x->critic_loss,
         .actor_loss = (double)x->actor_loss,
         .q = (double)x->q,
@@ -313,8 +146,8 @@ static deft_status note(run *r, const deft_train_report *x, deft_error *err)
         .seconds = r->seconds_before + t - r->started_at,
         .rate = (double)(x->step - r->line_step) / (t - r->line_at + 1e-9),
     };
-    r->return_sum = 0;
-    r->return_count = 0;
+    r->at.return_sum = 0;
+    r->at.return_count = 0;
     r->line_step = x->step;
     r->line_at = t;
     return train_log_write(r->log, &row, err);
@@ -331,7 +164,7 @@ static deft_status describe(run *r, deft_error *err)
     plain.train.threads = 0;
     deft_bytes counted;
     if (s == DEFT_OK) s = deft_train_setup_write(&plain, r->arena, &counted, err);
-    if (s == DEFT_OK) r->setup_crc = deft_crc32(0, counted.data, counted.size);
+    if (s == DEFT_OK) r->at.setup = deft_crc32(0, counted.data, counted.size);
     return s;
 }
 
@@ -340,15 +173,14 @@ static deft_status begin(run *r, deft_error *err)
 {
     deft_status s = DEFT_OK;
     if (r->opt->start) {
-        s = deft_trainer_load_model(r->trainer, r->opt->start, err);
-        if (s == DEFT_OK) s = save_checkpoint(r, err);
-    } else if (unlink(r->checkpoint) != 0 && errno != ENOENT) {
-        s = io_fail(r->checkpoint, "remove", err);
+        s = save_checkpoint(r, err);
+    } else if (unlink(r->at.path) != 0 && errno != ENOENT) {
+        s = io_fail(r->at.path, "remove", err);
     }
     return s == DEFT_OK ? deft_file_write(r->config, r->json.data, r->json.size, err) : s;
 }
 
-/* What a kill left of files that were being written: NAME.XXXXXX. */
+/* What a kill left of files that were being written (deft_file_write). */
 static void remove_leftovers(const run *r)
 {
     static const char *const name[] = {"checkpoint.bin",   "policy.onnx", "policy.deft",
@@ -359,44 +191,106 @@ static void remove_leftovers(const run *r)
     for (const struct dirent *e; (e = readdir(d));) {
         for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
             const size_t n = strlen(name[i]);
-            if (strncmp(e->d_name, name[i], n) != 0 || e->d_name[n] != '.' ||
-                strlen(e->d_name) != n + 7) {
-                continue;
+            if (strncmp(e->d_name, name[i], n) == 0 && deft_file_is_temporary(e->d_name + n)) {
+                (void)unlinkat(dirfd(d), e->d_name, 0);
             }
-            (void)unlinkat(dirfd(d), e->d_name, 0);
         }
     }
     (void)closedir(d);
 }
 
+/* A new run shall not write over what is there. A checkpoint without config.json is what a kill
+ * left of a run that was about to begin. */
+static deft_status check_new(const run *r, deft_error *err)
+{
+    static const char *const name[] = {"policy.onnx",  "policy.deft", "policy-int8.deft",
+                                       "last.onnx",    "result.json", "report.html",
+                                       "progress.csv", "run.sqlite",  "summary.json"};
+    char dir[256];
+    (void)deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX);
+    if (exists(r->config)) {
+        return deft_fail(err, DEFT_E_ARG, "%s already holds a run; --resume goes on with it", dir);
+    }
+    for (size_t i = 0; i < sizeof name / sizeof *name && !exists(r->at.path); i++) {
+        if (!has(r->opt->dir, name[i])) continue;
+        return deft_fail(err, DEFT_E_ARG,
+                         "%s holds a %s, but no run (no config.json): give another "
+                         "folder",
+                         dir, name[i]);
+    }
+    DIR *const d = opendir(r->opt->dir);
+    const struct dirent *e = NULL;
+    while (d && (e = readdir(d))) {
+        char below[PATH_MAX];
+        const int n = snprintf(below, sizeof below, "%s/%s", r->opt->dir, e->d_name);
+        const bool one =
+            e->d_name[0] != '.' && n > 0 && (size_t)n < sizeof below && has(below, "config.json");
+        if (one) break;
+    }
+    const deft_status s =
+        e ? deft_fail(err, DEFT_E_ARG, "%s holds many runs: give another folder", dir) : DEFT_OK;
+    if (d) (void)closedir(d);
+    return s;
+}
+
+/* The checkpoint, or the beginning where there is none yet. */
+static deft_status go_on(run *r, deft_error *err)
+{
+    if (exists(r->at.path)) return train_checkpoint_load(&r->at, r->trainer, err);
+    const bool trained = has(r->opt->dir, "last.onnx");
+    if (!trained && !r->setup->load) return DEFT_OK; // killed before the first
+    char dir[256];
+    return deft_fail(err, DEFT_E_FORMAT, "%s: checkpoint.bin is missing%s",
+                     deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX),
+                     trained ? "" : ", which holds the policy that the run started from");
+}
+
+/* Two processes in one folder would mix their files. Those that have a guard know of each other
+ * by other means; file systems that have no locks have none. */
+static deft_status lock(run *r, deft_error *err)
+{
+    char dir[256];
+    if (r->opt->guard) return DEFT_OK;
+    r->lock = open(r->opt->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock < 0) return io_fail(r->opt->dir, "open", err);
+    if (flock(r->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return DEFT_OK;
+    return deft_fail(err, DEFT_E_ARG, "%s: another process trains in this folder",
+                     deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX));
+}
+
 static deft_status prepare(run *r, const deft_env *env, deft_error *err)
 {
     deft_status s = describe(r, err);
-    if (s != DEFT_OK) return s;
-    if (!r->opt->resume && exists(r->config)) {
-        return deft_fail(err, DEFT_E_ARG, "%s already holds a run; --resume goes on with it",
-                         r->opt->dir);
+    if (s == DEFT_OK && !r->opt->resume) s = check_new(r, err);
+    r->at.scene = deft_env_scene_hash(env);
+    // what cannot be trained leaves no folder
+    if (s == DEFT_OK) s = deft_trainer_create(&r->setup->train, env, &r->trainer, err);
+    if (s == DEFT_OK && !r->opt->resume && r->opt->start) {
+        s = deft_trainer_load_model(r->trainer, r->opt->start, err);
     }
-    s = deft_folder_make(r->opt->dir, err);
+    if (s == DEFT_OK) s = deft_folder_make(r->opt->dir, err);
+    if (s == DEFT_OK) s = lock(r, err);
+    if (s == DEFT_OK && !r->opt->resume) s = check_new(r, err); // nobody was quicker
     if (s != DEFT_OK) return s;
     remove_leftovers(r);
-    s = deft_trainer_create(&r->setup->train, env, &r->trainer, err);
-    if (s == DEFT_OK && !r->opt->resume) {
-        s = begin(r, err);
-    } else if (s == DEFT_OK && exists(r->checkpoint)) {
-        s = load_checkpoint(r, err);
-    } else if (s == DEFT_OK && r->setup->load) {
-        s = deft_fail(err, DEFT_E_FORMAT,
-                      "%s: the checkpoint is missing that holds the policy it "
-                      "started from",
-                      r->opt->dir);
-    }
-    r->line_step = s == DEFT_OK ? deft_trainer_step(r->trainer) : 0;
-    return s == DEFT_OK ? train_log_open(r->opt->dir, r->json, r->line_step, &r->log, err) : s;
+    s = r->opt->resume ? go_on(r, err) : begin(r, err);
+    if (s != DEFT_OK) return s;
+    r->seconds_before = r->at.seconds;
+    r->line_step = deft_trainer_step(r->trainer);
+    return train_log_open(r->opt->dir, r->json, r->line_step, &r->log, err);
+}
+
+/* While nothing else is to be told. */
+static int pulse(void *user, int64_t step)
+{
+    const run *const r = user;
+    const deft_train_report nothing = {.step = step};
+    return r->opt->progress ? r->opt->progress(r->opt->user, &nothing, r->setup) : 0;
 }
 
 static deft_status train(run *r, deft_error *err)
 {
+    deft_trainer_on_pulse(r->trainer, pulse, r);
     const double every = r->opt->checkpoint_seconds > 0 ? r->opt->checkpoint_seconds : 120;
     r->saved_at = r->line_at = r->started_at = now();
     int32_t s = deft_trainer_step(r->trainer) >= r->setup->train.steps ? 1 : 0;
@@ -429,7 +323,7 @@ static deft_status finish(const run *r, const deft_env *env, deft_error *err)
     if (s == DEFT_OK) s = deft_train_eval_env(&r->setup->train, env, &eval_env, err);
     if (s == DEFT_OK) s = train_finish_policies(r->opt->dir, eval_env, &f, err);
     deft_env_destroy(eval_env);
-    if (s == DEFT_OK) s = train_curve_read(r->opt->dir, &r->setup->train, r->arena, &c, err);
+    if (s == DEFT_OK) s = train_curve_read(r->opt->dir, r->setup, r->arena, &c, err);
     if (s == DEFT_OK) {
         s = train_report_run(&(train_report){r->opt->dir, r->setup, &c, &f, seconds}, err);
     }
@@ -439,19 +333,21 @@ static deft_status finish(const run *r, const deft_env *env, deft_error *err)
 deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,
                            const deft_train_run_options *opt, deft_error *err)
 {
-    run r = {.opt = opt, .setup = s, .arena = deft_arena_create(0), .next_line = PROGRESS_STEPS};
+    run r = {.opt = opt, .setup = s, .arena = deft_arena_create(0), .lock = -1};
+    r.at.next_line = PROGRESS_STEPS;
     if (!r.arena) return deft_fail(err, DEFT_E_SPACE, "no memory for a run");
     r.started_at = now();
     r.config = deft_arena_printf(r.arena, "%s/config.json", opt->dir);
-    r.checkpoint = deft_arena_printf(r.arena, "%s/checkpoint.bin", opt->dir);
-    r.replay = deft_arena_printf(r.arena, "%s/replay.bin", opt->dir);
-    deft_status status = r.config && r.checkpoint && r.replay
+    r.at.path = deft_arena_printf(r.arena, "%s/checkpoint.bin", opt->dir);
+    r.at.replay = deft_arena_printf(r.arena, "%s/replay.bin", opt->dir);
+    deft_status status = r.config && r.at.path && r.at.replay
                              ? prepare(&r, env, err)
                              : deft_fail(err, DEFT_E_SPACE, "no memory for a run");
     if (status == DEFT_OK) status = train(&r, err);
     const deft_status closed = train_log_close(r.log, status == DEFT_OK ? err : NULL);
     if (status == DEFT_OK) status = closed;
     if (status == DEFT_OK) status = finish(&r, env, err);
+    if (r.lock >= 0) (void)close(r.lock);
     deft_trainer_destroy(r.trainer);
     deft_arena_destroy(r.arena);
     return status;

@@ -6,7 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum field_kind { TEXT, BOOLEAN, INT32, INT64, REAL, WIDTHS, MODE, SEED } field_kind;
+typedef enum field_kind {
+    TEXT,
+    TEXT_OR_NULL,
+    BOOLEAN,
+    INT32,
+    INT64,
+    REAL,
+    WIDTHS,
+    MODE,
+    SEED
+} field_kind;
 
 typedef struct field {
     const char *name;
@@ -25,15 +35,15 @@ typedef struct field {
 
 static const field fields[] = {
     OWN(env, TEXT),
-    OWN(scene, TEXT),
-    OWN(reward, TEXT),
-    OWN(vary, TEXT),
+    OWN(scene, TEXT_OR_NULL),
+    OWN(reward, TEXT_OR_NULL),
+    OWN(vary, TEXT_OR_NULL),
     OWN(max_steps, INT32),
     OWN(heading, REAL),
     OWN(wire_reward, BOOLEAN),
     OWN(target_speed, REAL),
-    OWN(load, TEXT),
-    TRAIN(eval_reward, TEXT),
+    OWN(load, TEXT_OR_NULL),
+    TRAIN(eval_reward, TEXT_OR_NULL),
     TRAIN(best_distance, REAL),
     TRAIN(algo, TEXT),
     TRAIN(encoder, TEXT),
@@ -108,7 +118,8 @@ static json_t *field_to_json(deft_train_setup *s, const field *f)
 {
     const void *const p = (const char *)s + f->at;
     switch (f->kind) {
-    case TEXT: {
+    case TEXT:
+    case TEXT_OR_NULL: {
         const char *text;
         memcpy(&text, p, sizeof text);
         return text ? json_string(text) : json_null();
@@ -177,7 +188,7 @@ static bool widths_from_json(const json_t *v, int32_t *width, int32_t *n)
     for (int32_t i = 0; i < *n; i++) {
         const json_t *const x = json_array_get(v, (size_t)i);
         const json_int_t k = json_integer_value(x);
-        if (!json_is_integer(x) || k < 1 || k > 65535) return false;
+        if (!json_is_integer(x) || k < 1 || k > 4096) return false;
         width[i] = (int32_t)k;
     }
     return true;
@@ -188,11 +199,12 @@ static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v
     void *const p = (char *)s + f->at;
     const json_int_t i = json_integer_value(v);
     switch (f->kind) {
-    case TEXT: {
+    case TEXT:
+    case TEXT_OR_NULL: {
         const char *const text =
             json_is_string(v) ? deft_arena_printf(a, "%s", json_string_value(v)) : NULL;
         memcpy(p, &text, sizeof text);
-        return text || json_is_null(v);
+        return text || (f->kind == TEXT_OR_NULL && json_is_null(v));
     }
     case BOOLEAN:
         *(bool *)p = json_is_true(v);
@@ -205,7 +217,7 @@ static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v
         return json_is_integer(v);
     case SEED:
         *(uint64_t *)p = (uint64_t)i;
-        return json_is_integer(v);
+        return json_is_integer(v) && i >= 0;
     case REAL:
         *(double *)p = json_number_value(v);
         return json_is_number(v);
@@ -216,6 +228,30 @@ static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v
                deft_encoder_mode_parse(json_string_value(v), &s->train.encoder_mode);
     }
     return false;
+}
+
+static const char *what_of(field_kind k)
+{
+    switch (k) {
+    case TEXT:
+        return "a text";
+    case TEXT_OR_NULL:
+        return "a text or null";
+    case BOOLEAN:
+        return "true or false";
+    case INT32:
+    case INT64:
+        return "a whole number within range";
+    case SEED:
+        return "a whole number from 0 to 2^63 - 1";
+    case REAL:
+        return "a number";
+    case WIDTHS:
+        return "a list of up to 7 widths from 1 to 4096";
+    case MODE:
+        return "frozen, pretrained or trained";
+    }
+    return "right";
 }
 
 static const field *find_field(const char *name)
@@ -245,7 +281,8 @@ static deft_status take_fields(const json_t *j, const char *name, deft_arena *a,
                              deft_escape(shown, sizeof shown, key, 64));
         }
         if (!field_from_json(s, f, value, a)) {
-            return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not of its type", name, key);
+            return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not %s", name, key,
+                             what_of(f->kind));
         }
     }
     return DEFT_OK;
@@ -300,7 +337,8 @@ deft_status deft_train_setup_merge(deft_bytes json, const char *source, deft_are
     json_t *const algo = json_object_get(j, "algo");
     deft_status s = DEFT_OK;
     if (algo) {
-        s = deft_train_setup_algo(into, json_string_value(algo), err);
+        s = json_is_string(algo) ? deft_train_setup_algo(into, json_string_value(algo), err)
+                                 : deft_fail(err, DEFT_E_FORMAT, "not a text");
         if (s != DEFT_OK) (void)deft_error_prefix(err, "%s: field 'algo'", name);
         (void)json_object_del(j, "algo");
     }

@@ -6,8 +6,10 @@
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Scores of the jobs of one group, one behind another. */
 typedef struct scores {
@@ -52,8 +54,7 @@ static deft_status add_run(const deft_train_job *job, const char *dir, scores *t
     deft_arena *const a = deft_arena_create(0);
     const char *const path = a ? deft_arena_printf(a, "%s/%s", dir, job->name) : NULL;
     train_curve c = {.last = -1, .best = -1};
-    const deft_status s =
-        path ? train_curve_read(path, &job->setup.train, a, &c, err) : no_memory(err);
+    const deft_status s = path ? train_curve_read(path, &job->setup, a, &c, err) : no_memory(err);
     if (s == DEFT_OK) {
         const int32_t k = to->n++;
         to->last[k] = c.last < 0 ? (double)NAN : c.column[CURVE_EVAL][c.last];
@@ -115,9 +116,24 @@ static deft_status write_summary(json_t *groups, const char *dir, deft_arena *a,
     return s;
 }
 
-int32_t deft_train_summary(const deft_train_job *job, int32_t n, const char *dir, deft_arena *a,
+static bool finished(const deft_train_job *job, const char *dir)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    const int n = snprintf(path, sizeof path, "%s/%s/result.json", dir, job->name);
+    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0;
+}
+
+int32_t deft_train_summary(const deft_train_job *all, int32_t n_all, const char *dir, deft_arena *a,
                            deft_train_group **out, deft_error *err)
 {
+    deft_train_job *const job = DEFT_NEW_ARRAY(a, deft_train_job, n_all);
+    if (!job) return no_memory(err);
+    int32_t n = 0;
+    for (int32_t i = 0; i < n_all; i++) {
+        if (finished(&all[i], dir)) job[n++] = all[i];
+    }
+    if (n == 0) return 0;
     scores x = {.last = DEFT_NEW_ARRAY(a, double, n),
                 .best = DEFT_NEW_ARRAY(a, double, n),
                 .seconds = DEFT_NEW_ARRAY(a, double, n)};

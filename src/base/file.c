@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TEMPORARY ".deft-tmp-"
+
 static deft_status io_fail(deft_error *err, const char *path, const char *what)
 {
     char name[256], why[128];
@@ -68,7 +70,7 @@ deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, def
 deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err)
 {
     char tmp[PATH_MAX];
-    const int len = snprintf(tmp, sizeof tmp, "%s.XXXXXX", path);
+    const int len = snprintf(tmp, sizeof tmp, "%s" TEMPORARY "XXXXXX", path);
     if (len < 0 || (size_t)len >= sizeof tmp)
         return deft_fail(err, DEFT_E_ARG, "the path is too long");
     const int fd = mkstemp(tmp);
@@ -88,6 +90,12 @@ deft_status deft_file_write(const char *path, const void *data, size_t size, def
     if (s == DEFT_OK && rename(tmp, path) != 0) s = io_fail(err, path, "cannot rename into place");
     if (s != DEFT_OK) (void)unlink(tmp);
     return s;
+}
+
+bool deft_file_is_temporary(const char *suffix)
+{
+    const size_t n = strlen(TEMPORARY);
+    return strncmp(suffix, TEMPORARY, n) == 0 && strlen(suffix + n) == 6;
 }
 
 void deft_sha256(const void *data, size_t size, uint8_t out[32])
@@ -118,7 +126,11 @@ deft_status deft_folder_make(const char *path, deft_error *err)
         memcpy(part, path, i);
         part[i] = '\0';
         struct stat is;
-        if (mkdir(part, 0777) == 0 || (stat(part, &is) == 0 && S_ISDIR(is.st_mode))) continue;
+        if (mkdir(part, 0777) == 0) continue;
+        const int why = errno;
+        const bool there = stat(part, &is) == 0;
+        if (there && S_ISDIR(is.st_mode)) continue;
+        errno = there ? ENOTDIR : why;
         return io_fail(err, path, "cannot make the folder");
     }
     return DEFT_OK;

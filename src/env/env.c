@@ -42,6 +42,13 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
         if (classes[i] != &env_quaid && !quaid_domain_is_zero(&cfg->domain)) {
             return deft_fail(err, DEFT_E_ARG, "%s: nothing varies in this environment", name);
         }
+        if (classes[i] != &env_quaid &&
+            (cfg->reward != DEFT_REWARD_EVALUATION || cfg->wire_reward || cfg->target_cm != 0)) {
+            return deft_fail(err, DEFT_E_ARG, "%s: it has one reward only", name);
+        }
+        if (classes[i] != &env_quaid && cfg->heading_rad != 0) {
+            return deft_fail(err, DEFT_E_ARG, "%s: it has no heading", name);
+        }
         const deft_status s = check_config(cfg, err);
         return s == DEFT_OK ? classes[i]->create(cfg, out, err) : s;
     }
@@ -65,6 +72,9 @@ void deft_env_destroy(deft_env *e)
 deft_status deft_env_set_reward(deft_env *e, deft_reward_set reward, double target_cm,
                                 deft_error *err)
 {
+    if (e->class != &env_quaid) {
+        return deft_fail(err, DEFT_E_ARG, "%s: it has one reward only", e->spec.name);
+    }
     deft_env_config cfg = e->cfg;
     cfg.reward = reward;
     cfg.target_cm = target_cm;
@@ -135,6 +145,11 @@ int32_t deft_env_channels(const deft_env *e, const char *const **name, const dou
     if (name) *name = e->channel_name;
     if (value) *value = e->channel;
     return e->n_channel;
+}
+
+uint64_t deft_env_scene_hash(const deft_env *e)
+{
+    return e->class->scene_hash ? e->class->scene_hash(e) : 0;
 }
 
 double deft_env_physics_seconds(const deft_env *e)

@@ -13,6 +13,7 @@ typedef struct env_class {
     /* act is finite and within limits. Sets all of out but `truncated`. */
     deft_status (*step)(deft_env *e, const float *act, float *obs, deft_env_step_result *out,
                         deft_error *err);
+    uint64_t (*scene_hash)(const deft_env *e); // NULL: it has no scene
 } env_class;
 
 enum { ENV_MAX_ACT = 32, ENV_MAX_CHANNEL = 64 };

@@ -127,5 +127,6 @@ static deft_status step(deft_env *e, const float *act, float *obs, deft_env_step
     return DEFT_OK;
 }
 
-const env_class env_pendulum = {"pendulum", create, clone, destroy, reset, step};
-const env_class env_pendulum_angle = {"pendulum-angle", create_angle, clone, destroy, reset, step};
+const env_class env_pendulum = {"pendulum", create, clone, destroy, reset, step, NULL};
+const env_class env_pendulum_angle = {
+    "pendulum-angle", create_angle, clone, destroy, reset, step, NULL};

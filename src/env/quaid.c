@@ -402,4 +402,9 @@ static deft_status step(deft_env *e, const float *act, float *obs, deft_env_step
     return DEFT_OK;
 }
 
-const env_class env_quaid = {"quaid", create, clone, destroy, reset, step};
+static uint64_t scene_hash(const deft_env *e)
+{
+    return quaid_sim_hash(((const quaid *)e)->sim);
+}
+
+const env_class env_quaid = {"quaid", create, clone, destroy, reset, step, scene_hash};

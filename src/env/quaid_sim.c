@@ -42,6 +42,11 @@ deft_status quaid_sim_run(quaid_sim *s, const float *control, double *seconds, d
     (void)s, (void)control, (void)seconds;
     return deft_fail(err, DEFT_E_UNSUPPORTED, "no MuJoCo");
 }
+uint64_t quaid_sim_hash(const quaid_sim *s)
+{
+    (void)s;
+    return 0;
+}
 void quaid_sim_sense(const quaid_sim *s, quaid_sensors *out)
 {
     (void)s;
@@ -297,6 +302,33 @@ static shared_model *load_model(const quaid_sim *s, const char *path, deft_error
     model->m = load.m;
     model->users = 1;
     return model;
+}
+
+typedef struct save_args {
+    const mjModel *m;
+    void *bytes;
+    int size;
+} save_args;
+
+static void save_model(void *arg)
+{
+    const save_args *const a = arg;
+    mj_saveModel(a->m, NULL, a->bytes, a->size);
+}
+
+uint64_t quaid_sim_hash(const quaid_sim *s)
+{
+    save_args a = {.m = s->model->m, .size = (int)mj_sizeModel(s->model->m)};
+    a.bytes = calloc(1, (size_t)a.size);
+    deft_error err;
+    uint64_t hash = 0;
+    if (a.bytes && guarded(&(call){.f = save_model, .arg = &a}, s->scene, &err) == DEFT_OK) {
+        uint8_t sha[32];
+        deft_sha256(a.bytes, (size_t)a.size, sha);
+        memcpy(&hash, sha, sizeof hash);
+    }
+    free(a.bytes);
+    return hash;
 }
 
 deft_status quaid_sim_create(const char *scene, quaid_sim **out, deft_error *err)

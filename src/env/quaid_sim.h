@@ -38,6 +38,8 @@ deft_status quaid_sim_reset(quaid_sim *s, deft_rng *rng, double noise, deft_erro
 /* 90 ms with the servos at control [QUAID_SERVOS] (position actuators, radians), in the order of
  * actions. DEFT_E_RANGE when the physics diverged. *seconds += time inside the physics. */
 deft_status quaid_sim_run(quaid_sim *s, const float *control, double *seconds, deft_error *err);
+/* Of the compiled scene, without what varies; 0: no memory for it. */
+uint64_t quaid_sim_hash(const quaid_sim *s);
 void quaid_sim_sense(const quaid_sim *s, quaid_sensors *out);
 
 #endif

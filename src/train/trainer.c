@@ -7,29 +7,60 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool within(double x, double lo, double hi)
+{
+    return x >= lo && x <= hi; // not so for NAN
+}
+
+static bool check_widths(const int32_t *width, int32_t n, int32_t least)
+{
+    bool good = n >= least && n <= DEFT_TRAIN_HIDDEN;
+    for (int32_t i = 0; good && i < n; i++) good = width[i] >= 1 && width[i] <= 4096;
+    return good;
+}
+
 static deft_status check(const deft_train_config *c, deft_error *err)
 {
-    const char *bad = c->steps < 1                                 ? "steps"
-                      : c->warmup < 1                              ? "warmup"
-                      : c->envs < 1 || c->envs > 1024              ? "envs"
-                      : c->round < 1 || c->round > 100000          ? "round"
-                      : !(c->updates >= 0 && c->updates <= 1000)   ? "updates"
-                      : c->batch < 1 || c->batch > 1 << 20         ? "batch"
-                      : !(c->gamma >= 0 && c->gamma <= 1)          ? "gamma"
-                      : c->sequence < 1 || c->sequence > 1024      ? "sequence"
-                      : c->burn_in < 0 || c->burn_in > 1024        ? "burn_in"
-                      : c->pretrain_steps < 0                      ? "pretrain_steps"
-                      : !(c->tau > 0 && c->tau <= 1)               ? "tau"
-                      : !(c->actor_rate > 0 && c->critic_rate > 0) ? "actor_rate, critic_rate"
-                      : c->n_step < 1                              ? "n_step"
-                      : c->policy_delay < 1                        ? "policy_delay"
-                      : !(c->critic_dropout >= 0 && c->critic_dropout < 1)  ? "critic_dropout"
-                      : c->eval_every > 0 && c->eval_episodes < 1           ? "eval_episodes"
-                      : !(c->best_distance >= 0 && c->best_distance <= 1e6) ? "best_distance"
-                      : c->replay != 0 && c->replay < c->warmup + (int64_t)c->envs * c->round * 2
-                          ? "replay (which must hold the warm-up)"
-                          : NULL;
-    return bad ? deft_fail(err, DEFT_E_ARG, "training: %s out of range", bad) : DEFT_OK;
+    const int64_t least = c->warmup + (int64_t)c->envs * c->round * 2;
+    const struct {
+        bool good;
+        const char *what;
+    } rule[] = {
+        {c->steps >= 1 && c->steps <= INT64_C(1) << 40, "steps: from 1 to 2^40"},
+        {c->warmup >= 1 && c->warmup <= INT64_C(1) << 40, "warmup: from 1 to 2^40"},
+        {c->envs >= 1 && c->envs <= 1024, "envs: from 1 to 1024"},
+        {c->round >= 1 && c->round <= 100000, "round: from 1 to 100000"},
+        {within(c->updates, 0, 1000), "updates: from 0 to 1000"},
+        {c->batch >= 1 && c->batch <= 1 << 20, "batch: from 1 to 2^20"},
+        {within(c->gamma, 0, 1), "gamma: from 0 to 1"},
+        {c->sequence >= 1 && c->sequence <= 1024, "sequence: from 1 to 1024"},
+        {c->burn_in >= 0 && c->burn_in <= 1024, "burn_in: from 0 to 1024"},
+        {c->pretrain_steps >= 0, "pretrain_steps: from 0"},
+        {check_widths(c->hidden, c->n_hidden, 1), "hidden: 1 to 7 widths from 1 to 4096"},
+        {check_widths(c->critic_hidden, c->n_critic_hidden, 0),
+         "critic_hidden: up to 7 widths from 1 to 4096"},
+        {c->tau > 0 && c->tau <= 1, "tau: above 0, to 1"},
+        {c->actor_rate > 0 && c->actor_rate <= 1, "actor_rate: above 0, to 1"},
+        {c->critic_rate > 0 && c->critic_rate <= 1, "critic_rate: above 0, to 1"},
+        {within(c->alpha_rate, 0, 1), "alpha_rate: from 0 to 1"},
+        {c->n_step >= 1 && c->n_step <= 1000, "n_step: from 1 to 1000"},
+        {c->policy_delay >= 1, "policy_delay: from 1"},
+        {within(c->exploration_noise, 0, 1000), "exploration_noise: from 0 to 1000"},
+        {within(c->target_noise, 0, 1000), "target_noise: from 0 to 1000"},
+        {within(c->noise_clip, 0, 1000), "noise_clip: from 0 to 1000"},
+        {within(c->target_entropy, -1e6, 1e6), "target_entropy: from -1e6 to 1e6"},
+        {c->alpha > 0 && c->alpha <= 1e6, "alpha: above 0, to 1e6"},
+        {c->critic_dropout >= 0 && c->critic_dropout <= 0.99, "critic_dropout: from 0 to 0.99"},
+        {c->eval_every >= 0, "eval_every: from 0"},
+        {c->eval_episodes >= 1 || c->eval_every == 0, "eval_episodes: from 1"},
+        {within(c->best_distance, 0, 1e6), "best_distance: from 0 to 1e6"},
+        {c->threads >= 0 && c->threads <= 3, "threads: from 1 to 3"},
+        {c->replay == 0 || c->replay >= least, "replay: 0, or room for the warm-up and two rounds"},
+    };
+    for (size_t i = 0; i < sizeof rule / sizeof *rule; i++) {
+        if (!rule[i].good) return deft_fail(err, DEFT_E_ARG, "training: %s", rule[i].what);
+    }
+    return DEFT_OK;
 }
 
 static deft_status check_mode(const deft_trainer *t, deft_error *err)
@@ -231,6 +262,7 @@ deft_status deft_trainer_create(const deft_train_config *cfg, const deft_env *en
     t->n_act = t->spec->n_act;
     t->max_steps = t->spec->max_steps;
     t->n_lane = cfg->envs;
+    t->next_eval = cfg->warmup;
     deft_rng_seed(&t->rng, cfg->seed);
     s = build(t, env, err);
     if (s != DEFT_OK) {
@@ -315,6 +347,22 @@ static void commit(deft_trainer *t)
     }
 }
 
+/* What acts until the next snapshot: the policy of now. */
+static void take_snapshots(deft_trainer *t)
+{
+    if (t->learner) {
+        memcpy(t->encoder.param, t->learner->param, (size_t)t->encoder.n_param * sizeof(float));
+    }
+    deft_actor_update(t->actor, t->agent);
+    deft_actor_update(t->eval_actor, t->agent);
+}
+
+/* Between rounds: when the warm-up is over, every so often from then on, and at the end. */
+static bool evaluation_is_due(const deft_trainer *t)
+{
+    return t->cfg.eval_every > 0 && (t->step >= t->next_eval || t->step >= t->cfg.steps);
+}
+
 int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *err)
 {
     t->report = (deft_train_report){.episode = t->episode};
@@ -322,7 +370,6 @@ int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *
     if (!t->prepared && t->step >= t->cfg.warmup && deft_replay_ready(&t->replay)) {
         const deft_status s = deft_trainer_prepare(t, err);
         if (s != DEFT_OK) return s;
-        t->next_eval = t->step;
     }
     const int64_t steps = (int64_t)t->cfg.round * t->n_lane;
     t->round_updates = 0;
@@ -331,27 +378,35 @@ int32_t deft_trainer_round(deft_trainer *t, deft_train_report *out, deft_error *
         t->round_updates = (int64_t)t->update_debt;
         t->update_debt -= (double)t->round_updates;
     }
-    if (t->learner) {
-        memcpy(t->encoder.param, t->learner->param, (size_t)t->encoder.n_param * sizeof(float));
-    }
-    deft_actor_update(t->actor, t->agent);
-    deft_actor_update(t->eval_actor, t->agent);
+    take_snapshots(t);
     if (t->pair) {
         deft_pair_run(t->pair, side, t);
     } else {
         side(t, 0);
         side(t, 1);
     }
+    if (t->error.status == DEFT_OK) {
+        commit(t);
+        t->step += steps;
+        t->report.step = t->step;
+        t->report.update = t->update;
+        if (evaluation_is_due(t)) {
+            take_snapshots(t);
+            deft_trainer_evaluate(t);
+        }
+    }
     if (t->error.status != DEFT_OK) {
         if (err) *err = t->error;
         return t->error.status;
     }
-    commit(t);
-    t->step += steps;
-    t->report.step = t->step;
-    t->report.update = t->update;
     *out = t->report;
     return t->step >= t->cfg.steps ? 1 : 0;
+}
+
+void deft_trainer_on_pulse(deft_trainer *t, int (*pulse)(void *user, int64_t step), void *user)
+{
+    t->pulse = pulse;
+    t->pulse_user = user;
 }
 
 const char *deft_trainer_blas_core(const deft_trainer *t)

@@ -99,6 +99,19 @@ static float clamp1(float v)
     return v < -1 ? -1 : v > 1 ? 1 : v;
 }
 
+static bool check_actions(deft_trainer *t, const float *act, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(act[i])) continue;
+        (void)deft_fail(&t->error, DEFT_E_RANGE,
+                        "training diverged: after %lld steps the actor's output is not finite; a "
+                        "lower --rate, --critic-norm or --normalize may help",
+                        (long long)t->step);
+        return false;
+    }
+    return true;
+}
+
 /* Actions of all lanes for their present features. */
 static void act_lanes(deft_trainer *t)
 {
@@ -117,6 +130,7 @@ static void act_lanes(deft_trainer *t)
         return;
     }
     deft_actor_act(t->actor, t->lane_feature, t->lane_noise, t->lane_act);
+    if (!check_actions(t, t->lane_act, (size_t)t->n_lane * m)) return;
     const float sd = (float)t->cfg.exploration_noise;
     for (size_t i = 0; !sac && i < (size_t)t->n_lane * m; i++) {
         t->lane_act[i] = clamp1(t->lane_act[i] + sd * t->lane_noise[i]);
@@ -127,7 +141,6 @@ static void act_lanes(deft_trainer *t)
 void deft_trainer_collect(deft_trainer *t)
 {
     for (int32_t i = 0; i < t->n_lane; i++) t->lane[i].n_staged = 0;
-    if (t->cfg.eval_every > 0 && t->step >= t->next_eval && t->prepared) deft_trainer_evaluate(t);
     for (int32_t k = 0; k < t->cfg.round && t->error.status == DEFT_OK; k++) {
         act_lanes(t);
         for (int32_t i = 0; i < t->n_lane && t->error.status == DEFT_OK; i++) {
@@ -155,11 +168,12 @@ static deft_status evaluate_episode(deft_trainer *t, int32_t number, double *rew
     memset(prev, 0, m * sizeof *prev);
     if (t->encoder.n_state) memset(state, 0, (size_t)t->encoder.n_state * sizeof *state);
     deft_env_step_result out = {0};
-    *reward = 0;
+    *reward = *distance = 0;
     for (bool first = true; s == DEFT_OK; first = false) {
         normalize(t, obs);
         deft_encoder_step(&t->encoder, obs, prev, first, &memory);
         deft_actor_act(t->eval_actor, feature, NULL, act);
+        if (!check_actions(t, act, m)) return t->error.status;
         deft_trainer_to_env(t, act, applied);
         s = deft_env_step(t->eval_env, applied, obs, &out, &t->error);
         memcpy(prev, act, m * sizeof *prev);
@@ -186,7 +200,9 @@ void deft_trainer_evaluate(deft_trainer *t)
     t->report.eval_reward = mean;
     t->report.eval_sd = sqrt(var > 0 ? var : 0);
     t->report.eval_distance_cm = distance / n;
-    t->next_eval += t->cfg.eval_every;
+    while (t->next_eval <= t->step) t->next_eval += t->cfg.eval_every;
+    // a random policy is none that was trained, however little the trained ones are worth
+    if (t->update == 0 && !t->warm_started) return;
     if (t->have_best &&
         !deft_train_better(&t->cfg, mean, distance / n, t->best_reward, t->best_distance)) {
         return;

@@ -248,13 +248,20 @@ deft_status deft_trainer_pretrain(deft_trainer *t, deft_error *err)
     t->report.pretrained = true;
     t->report.pretrain_before = (float)test_loss(t, &l, &h);
     for (int32_t i = 0; i < t->cfg.pretrain_steps; i++) {
+        if (i % 16 == 0 && t->pulse && t->pulse(t->pulse_user, t->step) != 0) {
+            s = deft_fail(err, DEFT_E_CANCELLED,
+                          "stopped while the encoder was taught; --resume goes on from before");
+            break;
+        }
         const int valid = deft_replay_sample_windows(&t->replay, &t->rng, 1, &l.windows);
         (void)predict(t, &l, &h, valid);
         learn_to_predict(t, &l, &h);
     }
-    t->report.pretrain_after = (float)test_loss(t, &l, &h);
-    memcpy(t->encoder.param, l.param, (size_t)t->encoder.n_param * sizeof(float));
+    if (s == DEFT_OK) {
+        t->report.pretrain_after = (float)test_loss(t, &l, &h);
+        memcpy(t->encoder.param, l.param, (size_t)t->encoder.n_param * sizeof(float));
+    }
     free(memory);
     free(l.memory);
-    return DEFT_OK;
+    return s;
 }

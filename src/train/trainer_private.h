@@ -67,9 +67,11 @@ struct deft_trainer {
     deft_rng rng;    // learner
     deft_pair *pair; // NULL: one thread
     int64_t step, update, next_eval;
-    double update_debt; // gradient steps owed, below 1
-    bool prepared;      // what follows the warm-up has been done
-    bool warm_started;  // encoder included
+    double update_debt;                     // gradient steps owed, below 1
+    bool prepared;                          // what follows the warm-up has been done
+    bool warm_started;                      // encoder included
+    int (*pulse)(void *user, int64_t step); // or NULL
+    void *pulse_user;
     /* Batches. */
     deft_replay_batch batch;
     float *noise, *noise2, *mask;

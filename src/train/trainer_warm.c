@@ -153,15 +153,21 @@ static deft_status check_contract(const deft_trainer *t, const deft_contract *c,
     return DEFT_OK;
 }
 
+static bool normalizes(const deft_contract *c)
+{
+    for (int32_t i = 0; i < c->n_obs; i++) {
+        if (at_or(c->obs_offset, i, 0) != 0 || at_or(c->obs_scale, i, 1) != 1) return true;
+    }
+    return false;
+}
+
 static void take_normalizer(deft_trainer *t, const deft_contract *c)
 {
-    bool identity = true;
     for (int64_t i = 0; i < t->n_obs; i++) {
         t->normalizer.offset[i] = at_or(c->obs_offset, i, 0);
         t->normalizer.scale[i] = at_or(c->obs_scale, i, 1);
-        identity &= t->normalizer.offset[i] == 0 && t->normalizer.scale[i] == 1;
     }
-    t->normalizer.on = !identity;
+    t->normalizer.on = normalizes(c);
 }
 
 static void take_layers(deft_trainer *t, const deft_model *m)
@@ -204,6 +210,11 @@ deft_status deft_trainer_load_model(deft_trainer *t, const deft_model *m, deft_e
                       : deft_fail(err, DEFT_E_SPACE, "no memory for a warm start");
     if (s == DEFT_OK && mine) s = check_layers(m, mine, err);
     if (s == DEFT_OK) s = check_contract(t, &m->contract, err);
+    if (s == DEFT_OK && t->cfg.normalize && !normalizes(&m->contract)) {
+        s = deft_fail(err, DEFT_E_MISMATCH,
+                      "warm start: the policy takes observations as they are, and would not know "
+                      "them normalised (normalize, --normalize)");
+    }
     deft_arena_destroy(a);
     if (s != DEFT_OK) return s;
     take_normalizer(t, &m->contract);

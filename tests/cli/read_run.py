@@ -127,8 +127,10 @@ def main(run, n_session=None):
     for r, t in zip(evaluated, table):
         assert int(r["step"]) == t["step"] and same(r["eval_return"], t["return"])
         assert same(r["eval_sd"], t["sd"]) and same(r["eval_distance_cm"], t["distance_cm"])
-        assert bool(t["best"]) == (t["return"] > best)
-        best = max(best, t["return"])
+        trained = int(r["update"]) > 0  # a random policy is never the best
+        assert bool(t["best"]) == (trained and t["return"] > best)
+        best = max(best, t["return"]) if trained else best
+    assert evaluated[-1]["step"] == rows[-1]["step"]  # the policy at the end was evaluated
     config = dict(db.execute("SELECT name, value FROM config").fetchall())
     assert config["algo"] in ("td3", "sac") and config["hidden"].startswith("[")
 

@@ -19,9 +19,10 @@ while [ ! -f "$dir/killed/checkpoint.bin" ] && [ $tries -lt 300 ]; do sleep 0.1;
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null || true
 [ -f "$dir/killed/checkpoint.bin" ] || fail "no checkpoint after 30 s"
-touch "$dir/killed/checkpoint.bin.aB3dEf"
+touch "$dir/killed/checkpoint.bin.deft-tmp-aB3dEf" "$dir/killed/policy.onnx.backup"
 expect 0 train --resume "$dir/killed" --threads 3
-[ ! -e "$dir/killed/checkpoint.bin.aB3dEf" ] || fail "what a kill left of a file stays"
+[ -e "$dir/killed/policy.onnx.backup" ] || fail "a file of the user's is gone"
+[ ! -e "$dir/killed/checkpoint.bin.deft-tmp-aB3dEf" ] || fail "what a kill left of a file stays"
 for f in policy.onnx policy.deft policy-int8.deft last.onnx progress.csv; do
     cmp -s "$dir/whole/$f" "$dir/killed/$f" || fail "$f differs after kill -9 and --resume"
 done
@@ -97,7 +98,12 @@ json 'j["recurrent"]["layers"] == 2 and j["recurrent"]["hidden"] == 8'
 
 [ $curves = 0 ] || curves=5
 /usr/bin/python3 "$dir/page.py" "$dir/ra/report.html" $curves Temperature || fail "report.html of SAC"
+expect 0 train --resume "$dir/ra"
+prints 'finished already'
+expect 0 train --resume "$dir/ra" --json
+json 'j["step"] >= 600 and j["last"]["step"] == j["step"]'
 cp -r "$dir/ra" "$dir/blind"
+rm "$dir/blind/result.json" # as a kill at the very end leaves it
 # shellcheck disable=SC2123
 (PATH=/nowhere && expect 0 train --resume "$dir/blind") || exit 1
 /usr/bin/python3 "$dir/page.py" "$dir/blind/report.html" 0 'gnuplot is missing' || fail "report without gnuplot"
@@ -114,7 +120,7 @@ expect 1 train --config "$dir/c.json" -o "$dir/x"
 says "c.json: field 'hiden' is not known"
 printf '{"algo": "r-sac", "env": "pendulum", "steps": "many"}' >"$dir/c.json"
 expect 1 train --config "$dir/c.json" -o "$dir/x"
-says "field 'steps' is not of its type"
+says "field 'steps' is not a whole number"
 printf '{"algo": "ppo"}' >"$dir/c.json"
 expect 1 train --config "$dir/c.json" -o "$dir/x"
 says "no algorithm 'ppo'"

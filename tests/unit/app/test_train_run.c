@@ -110,8 +110,7 @@ static void test_damage(deft_arena *a, const char *top)
     const deft_bytes good = file(a, dir, "checkpoint.bin");
     for (size_t i = 0; i < 400; i++) { // every byte of the header, and some more
         uint8_t *const bad = deft_arena_copy(a, good.data, good.size);
-        const size_t at = i < 64 ? i : i * (good.size / 400);
-        if (at / 8 == 3 || at / 16 == 3 || at / 8 == 5) continue; // any number will do
+        const size_t at = i < 80 ? i : i * (good.size / 400);
         bad[at] ^= 0x81;
         overwrite(dir, "checkpoint.bin", a, (deft_bytes){bad, good.size}, good.size);
         CHECK(run(dir, &s, true, -1, &err) < 0, "a checkpoint damaged at %zu was taken", at);
@@ -126,6 +125,80 @@ static void test_damage(deft_arena *a, const char *top)
     CHECK(run(dir, &other, true, -1, &err) == DEFT_E_MISMATCH, "another gamma was taken");
     CHECK(run(dir, &s, false, -1, &err) == DEFT_E_ARG, "a run was overwritten");
     CHECK_OK(run(dir, &s, true, -1, &err), err);
+}
+
+/* replay.bin, once rows are in it. */
+static void test_damaged_replay(deft_arena *a, const char *top)
+{
+    deft_error err = {0};
+    const deft_train_setup s = setup("td3");
+    const char *const dir = deft_arena_printf(a, "%s/damaged-replay", top);
+    CHECK(run(dir, &s, false, 400, &err) == DEFT_E_CANCELLED, "%s", err.text);
+    const deft_bytes good = file(a, dir, "replay.bin");
+    for (size_t i = 0; i < 100; i++) {
+        uint8_t *const bad = deft_arena_copy(a, good.data, good.size);
+        bad[i * (good.size / 100)] ^= 1;
+        overwrite(dir, "replay.bin", a, (deft_bytes){bad, good.size}, good.size);
+        CHECK(run(dir, &s, true, -1, &err) == DEFT_E_FORMAT, "damaged experience was taken");
+        CHECK(strstr(err.text, "replay.bin: damaged"), "%s", err.text);
+    }
+    overwrite(dir, "replay.bin", a, good, good.size);
+    CHECK_OK(run(dir, &s, true, -1, &err), err);
+}
+
+/* What others have there stays; so does what a failed beginning would have made. */
+static void test_folders(deft_arena *a, const char *top)
+{
+    deft_error err = {0};
+    deft_train_setup s = setup("td3");
+    const char *const dir = deft_arena_printf(a, "%s/folder", top);
+    s.train.gamma = 2;
+    CHECK(run(dir, &s, false, -1, &err) == DEFT_E_ARG && strstr(err.text, "gamma: from 0 to 1"),
+          "%s", err.text);
+    CHECK(access(dir, F_OK) != 0, "a folder of nothing");
+    s.train.gamma = 0.9;
+    CHECK_OK(deft_folder_make(dir, &err), err);
+    const char *const mine = deft_arena_printf(a, "%s/policy.onnx", dir);
+    CHECK_OK(deft_file_write(mine, "mine", 4, &err), err);
+    CHECK(run(dir, &s, false, -1, &err) == DEFT_E_ARG && strstr(err.text, "policy.onnx"), "%s",
+          err.text);
+    CHECK(file(a, dir, "policy.onnx").size == 4, "overwritten");
+    CHECK(unlink(mine) == 0, "unlink");
+    const char *const backup = deft_arena_printf(a, "%s/policy.onnx.backup", dir);
+    CHECK_OK(deft_file_write(backup, "mine", 4, &err), err);
+    CHECK_OK(run(dir, &s, false, -1, &err), err);
+    CHECK(access(backup, F_OK) == 0, "the user's file is gone");
+    CHECK(unlink(deft_arena_printf(a, "%s/checkpoint.bin", dir)) == 0, "unlink");
+    CHECK(run(dir, &s, true, -1, &err) == DEFT_E_FORMAT && strstr(err.text, "checkpoint.bin"),
+          "trained again: %s", err.text);
+    const char *const many = deft_arena_printf(a, "%s/many", top);
+    CHECK_OK(deft_folder_make(deft_arena_printf(a, "%s/seed-1", many), &err), err);
+    overwrite(many, "seed-1/config.json", a, (deft_bytes){(const uint8_t *)"{}", 2}, 2);
+    CHECK(run(many, &s, false, -1, &err) == DEFT_E_ARG && strstr(err.text, "many runs"), "%s",
+          err.text);
+}
+
+/* One run in the middle of another one of the same folder. */
+static int run_again(void *user, const deft_train_report *r, const deft_train_setup *s)
+{
+    const char *const dir = user;
+    deft_error err = {0};
+    if (r->step == 400) {
+        CHECK(run(dir, s, true, -1, &err) == DEFT_E_ARG && strstr(err.text, "another process"),
+              "two at once: %s", err.text);
+    }
+    return 0;
+}
+
+static void test_lock(deft_arena *a, const char *top)
+{
+    deft_error err = {0};
+    const deft_train_setup s = setup("td3");
+    char *const dir = deft_arena_printf(a, "%s/lock", top);
+    deft_env *const env = pendulum();
+    const deft_train_run_options opt = {.dir = dir, .progress = run_again, .user = dir};
+    CHECK_OK(deft_train_run(&s, env, &opt, &err), err);
+    deft_env_destroy(env);
 }
 
 static void test_setup(deft_arena *a)
@@ -169,7 +242,10 @@ static void test_setup(deft_arena *a)
         {"{\"hidden\": [0]}", "hidden"},
         {"{\"batch\": 1e3}", "batch"},
         {"{\"batch\": 3000000000}", "batch"},
-        {"{\"normalize\": 1}", "normalize"},
+        {"{\"normalize\": 1}", "'normalize' is not true or false"},
+        {"{\"env\": null}", "'env' is not a text"},
+        {"{\"seed\": -1}", "'seed'"},
+        {"{\"hidden\": [65535]}", "from 1 to 4096"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const deft_bytes b = {(const uint8_t *)bad[i].json, strlen(bad[i].json)};
@@ -195,6 +271,9 @@ int main(void)
     test_stops(a, top, "td3", false);
     test_stops(a, top, "ra-sac", true);
     test_damage(a, top);
+    test_damaged_replay(a, top);
+    test_folders(a, top);
+    test_lock(a, top);
     test_setup(a);
     (void)snprintf(command, sizeof command, "rm -r %s", top);
     CHECK(system(command) == 0, "%s stays", top);

@@ -66,8 +66,8 @@ static deft_status recorded_step(deft_env *e, const float *act, float *obs,
     return DEFT_OK;
 }
 
-static const env_class recorded_class = {"recorded",       NULL,           recorded_clone,
-                                         recorded_destroy, recorded_reset, recorded_step};
+static const env_class recorded_class = {
+    "recorded", NULL, recorded_clone, recorded_destroy, recorded_reset, recorded_step, NULL};
 
 static bool compare(FILE *f, const char *what, const float *got, int n)
 {

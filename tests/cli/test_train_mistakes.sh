@@ -1,0 +1,84 @@
+#!/bin/sh
+# What people do to training runs without meaning it: each is an error that says so, and loses nothing.
+. "$2/tests/cli/harness.sh"
+command -v python3 >/dev/null || exit 77
+
+small="--env pendulum --hidden 16 --batch 16 --steps 600 --warmup 100 --eval-every 200 --eval-episodes 1"
+
+# the policy at the end is evaluated, and a random one is not the best
+# shellcheck disable=SC2086
+expect 0 train $small --eval-every 5000 -o "$dir/a" --json
+json 'j["last"]["step"] == j["step"] >= 600 and j["best"]["step"] == j["last"]["step"]'
+cmp -s "$dir/a/policy.onnx" "$dir/a/last.onnx" || fail "the best policy is not the only trained one"
+
+# a run with more settings than needed, and with nothing to do
+expect 2 train --resume "$dir/a" --gamma 0.9
+says 'only --threads, --checkpoint and --json go with --resume'
+# shellcheck disable=SC2086
+expect 1 train $small --steps 0 -o "$dir/x"
+says 'steps: from 1'
+# shellcheck disable=SC2086
+expect 1 train $small --warmup 0 -o "$dir/x"
+says 'warmup: from 1'
+# shellcheck disable=SC2086
+expect 0 train $small --eval-every 0 -o "$dir/never" --json
+json 'j["last"] is None and j["policy"]["episodes"] == 10'
+cmp -s "$dir/never/policy.onnx" "$dir/never/last.onnx" || fail "never evaluated: not the last policy"
+for what in '--reward paper' '--target-speed 1' '--wire-reward' '--heading 1' '--eval-reward paper'; do
+    # shellcheck disable=SC2086
+    expect 1 train $small $what -o "$dir/x"
+    says 'pendulum: it has'
+done
+[ ! -e "$dir/x" ] || fail "a folder of what never began"
+
+# the settings of a run make the same run again
+expect 0 train --env pendulum --hidden 16 --batch 16 --steps 600 --warmup 400 -o "$dir/b"
+expect 0 train --config "$dir/b/config.json" -o "$dir/c"
+cmp -s "$dir/b/config.json" "$dir/c/config.json" || fail "--config changes settings"
+cmp -s "$dir/b/last.onnx" "$dir/c/last.onnx" || fail "--config makes another run"
+
+# a policy that takes observations as they are
+# shellcheck disable=SC2086
+expect 1 train $small --load "$dir/a/policy.onnx" --normalize -o "$dir/x"
+says 'takes observations as they are'
+
+# runs that diverge say so, and the others have their summary
+printf '{"algo": "sac", "alpha_rate": 1, "target_entropy": 1e6}' >"$dir/bad.json"
+printf '{"algo": "sac"}' >"$dir/good.json"
+# shellcheck disable=SC2086
+"$deft" train --config "$dir/bad.json,$dir/good.json" $small -o "$dir/many" \
+    >"$dir/out" 2>"$dir/err" && fail "a run of such rates came to something"
+says 'bad-seed-0: training diverged: after'
+prints '^good  *1 '
+[ -f "$dir/many/summary.json" ] && [ -f "$dir/many/report.html" ] || fail "no summary of what went well"
+
+# pretraining stops
+"$deft" train --env pendulum --algo r-td3 --encoder-mode pretrained --pretrain-steps 10000000 --steps 3000 \
+    --warmup 500 -o "$dir/taught" >"$dir/out" 2>"$dir/err" &
+pid=$!
+sleep 3
+kill -INT $pid
+wait $pid
+[ $? = 130 ] || fail "an interrupted pretraining did not end with 130"
+says 'stopped while the encoder was taught'
+
+# a scene that changed
+"$deft" eval "$src/models/quaid/policies/td3.onnx" --scene flat -n 1 >/dev/null 2>&1 || exit 0
+cp "$src/models/quaid/robot.xml" "$src/models/quaid/flat.xml" "$src/models/quaid/ramp.xml" "$dir"
+mv "$dir/flat.xml" "$dir/mine.xml"
+# hung_up ARGUMENT... - trains for a while, until the terminal is lost
+hung_up() {
+    "$deft" train "$@" >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    sleep 2
+    kill -HUP $pid
+    wait $pid
+    [ $? = 130 ] || fail "a hangup did not end with 130"
+}
+hung_up --scene "$dir/mine.xml" --hidden 16 --batch 16 --max-steps 50 --steps 100000000 --warmup 200 \
+    --eval-episodes 1 -o "$dir/moved"
+hung_up --resume "$dir/moved"
+mv "$dir/mine.xml" "$dir/kept.xml"
+cp "$dir/ramp.xml" "$dir/mine.xml"
+expect 1 train --resume "$dir/moved"
+says 'made in another scene'
