@@ -17,8 +17,11 @@ static const cli_opt run_opts[] = {
      "sees the previous action); decides over the encoder of --config, too; several: a,b",
      CLI_TEXT, 'a', AT(algo), 0, 0},
     {"out", "RUN", "folder of the run", CLI_PATH, 'o', AT(out), 0, 0},
-    {"resume", "RUN", "go on with a run from its last checkpoint, bit for bit", CLI_PATH, 0,
-     AT(resume), 0, 0},
+    {"resume", "RUN",
+     "go on with a run from its last checkpoint, bit for bit; with --steps, to more of them than "
+     "it "
+     "was begun with",
+     CLI_PATH, 0, AT(resume), 0, 0},
     {"config", "FILE.json",
      "settings to begin with, as in a run's config.json or some of them; options win; several: A,B",
      CLI_PATH, 0, AT(config), 0, 0},
@@ -348,6 +351,7 @@ static int train(const train_args *a, deft_arena *arena, const deft_train_setup 
         watch w = {.start = cli_seconds(), .reward = (double)NAN, .eval = (double)NAN};
         const deft_train_run_options opt = {.dir = a->resume ? a->resume : a->out,
                                             .resume = a->resume != NULL,
+                                            .extend = a->resume && a->steps != NO_NUMBER,
                                             .checkpoint_seconds = 60 * a->checkpoint_minutes,
                                             .start = start.model,
                                             .progress = show,
@@ -366,6 +370,18 @@ static int train(const train_args *a, deft_arena *arena, const deft_train_setup 
     deft_loaded_free(&start);
     deft_env_destroy(env);
     return status;
+}
+
+/* --resume RUN --steps N: the run goes on to a farther end. */
+static int take_more_steps(const train_args *a, deft_train_setup *s)
+{
+    if (a->steps == NO_NUMBER) return CLI_OK;
+    if (a->steps > INT64_MAX || (int64_t)a->steps <= s->train.steps) {
+        return cli_misuse(&cmd_train, "--steps must be above the %lld that the run has already",
+                          (long long)s->train.steps);
+    }
+    s->train.steps = (int64_t)a->steps;
+    return CLI_OK;
 }
 
 static void nothing_given(train_args *a)
@@ -387,12 +403,13 @@ static int run(int argc, char **argv)
         train_args rest;
         memcpy(&rest, &a, sizeof rest);
         rest.resume = NULL;
+        rest.steps = NO_NUMBER;
         rest.threads = 0;
         rest.checkpoint_minutes = 0;
         rest.json = false;
         if (memcmp(&rest, &nothing, sizeof rest) != 0) {
-            return cli_misuse(&cmd_train, "a resumed run has its settings already: only --threads, "
-                                          "--checkpoint and --json go with --resume");
+            return cli_misuse(&cmd_train, "a resumed run has its settings already: only --steps, "
+                                          "--threads, --checkpoint and --json go with --resume");
         }
     }
     deft_arena *const arena = deft_arena_create(0);
@@ -406,7 +423,8 @@ static int run(int argc, char **argv)
     int status = a.resume ? read_setup(a.resume, arena, &s) : train_new_setup(&a, arena, &s);
     if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
     const char *const dir = a.resume ? a.resume : a.out;
-    if (status == CLI_OK && a.resume && is_finished(dir, arena)) {
+    if (status == CLI_OK && a.resume) status = take_more_steps(&a, &s);
+    if (status == CLI_OK && a.resume && a.steps == NO_NUMBER && is_finished(dir, arena)) {
         if (!a.json) (void)printf("%s: finished already\n", cli_escaped(dir, arena));
         if (a.json) status = print_result(dir, arena);
     } else if (status == CLI_OK) {
@@ -433,6 +451,7 @@ const cli_command cmd_train = {
     .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o run\n"
                 "deft train --algo ra-td3 --steps 400000 --seed 1 -o walk\n"
                 "deft train --resume walk\n"
+                "deft train --resume walk --steps 600000\n"
                 "deft train --algo td3,ra-td3 --seeds 5 -o compared\n"
                 "mpirun -n 8 --enable-recovery deft train --seeds 20 -o many\n"
                 "deft train --config walk/config.json --load walk/policy.onnx -o robust",

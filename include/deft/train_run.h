@@ -41,6 +41,7 @@ const char *deft_train_setup_difference(const deft_train_setup *a, const deft_tr
 typedef struct deft_train_run_options {
     const char *dir;
     bool resume;               // else dir must not hold a run yet
+    bool extend;               // resume: the setup has other steps than config.json, to be kept
     double checkpoint_seconds; // 0: 120
     const deft_model *start;   // warm start of a new run from this policy, NULL: none
     /* After every round; a non-zero return stops after a checkpoint (DEFT_E_CANCELLED). */

@@ -159,9 +159,10 @@ static deft_status note(run *r, const deft_train_report *x, deft_error *err)
 static deft_status describe(run *r, deft_error *err)
 {
     deft_status s = deft_train_setup_write(r->setup, r->arena, &r->json, err);
-    // Threads do not change the result, so a run may go on with another number of them.
+    // Threads do not change the result, and steps only when it ends: a run may go on with others.
     deft_train_setup plain = *r->setup;
     plain.train.threads = 0;
+    plain.train.steps = 0;
     deft_bytes counted;
     if (s == DEFT_OK) s = deft_train_setup_write(&plain, r->arena, &counted, err);
     if (s == DEFT_OK) r->at.setup = deft_crc32(0, counted.data, counted.size);
@@ -245,6 +246,17 @@ static deft_status go_on(run *r, deft_error *err)
                      trained ? "" : ", which holds the policy that the run started from");
 }
 
+/* A run that has an end farther away is finished no more. */
+static deft_status extend(const run *r, deft_error *err)
+{
+    char path[PATH_MAX];
+    const int n = snprintf(path, sizeof path, "%s/result.json", r->opt->dir);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return deft_fail(err, DEFT_E_ARG, "the path is too long");
+    if (unlink(path) != 0 && errno != ENOENT) return io_fail(path, "remove", err);
+    return deft_file_write(r->config, r->json.data, r->json.size, err);
+}
+
 /* Two processes in one folder would mix their files. Those that have a guard know of each other
  * by other means; file systems that have no locks have none. */
 static deft_status lock(run *r, deft_error *err)
@@ -274,6 +286,7 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
     if (s != DEFT_OK) return s;
     remove_leftovers(r);
     s = r->opt->resume ? go_on(r, err) : begin(r, err);
+    if (s == DEFT_OK && r->opt->extend) s = extend(r, err);
     if (s != DEFT_OK) return s;
     r->seconds_before = r->at.seconds;
     r->line_step = deft_trainer_step(r->trainer);

@@ -13,7 +13,19 @@ cmp -s "$dir/a/policy.onnx" "$dir/a/last.onnx" || fail "the best policy is not t
 
 # a run with more settings than needed, and with nothing to do
 expect 2 train --resume "$dir/a" --gamma 0.9
-says 'only --threads, --checkpoint and --json go with --resume'
+says 'only --steps, --threads, --checkpoint and --json go with --resume'
+expect 2 train --resume "$dir/a" --steps 600
+says 'above the 600'
+
+# more steps than a run was begun with: as if it had had them from the beginning
+# shellcheck disable=SC2086
+expect 0 train $small --steps 1200 -o "$dir/long"
+# shellcheck disable=SC2086
+expect 0 train $small -o "$dir/short"
+expect 0 train --resume "$dir/short" --steps 1200 --json
+json 'j["step"] >= 1200'
+cmp -s "$dir/long/last.onnx" "$dir/short/last.onnx" || fail "a run that was prolonged is another one"
+cmp -s "$dir/long/config.json" "$dir/short/config.json" || fail "config.json has the old steps"
 # shellcheck disable=SC2086
 expect 1 train $small --steps 0 -o "$dir/x"
 says 'steps: from 1'
