@@ -1,6 +1,6 @@
 /* deft train - TD3 and SAC, behind an encoder or not, in an environment. */
 #include "cmd_train.h"
-#include "deft/train_run.h"
+#include "deft/train_many.h"
 #include "output.h"
 
 #include <limits.h>
@@ -334,18 +334,11 @@ static int report(const deft_train_run_options *opt, const deft_train_setup *s, 
 
 static int train(const train_args *a, deft_arena *arena, const deft_train_setup *s)
 {
-    const cli_episodes place = {.env = s->env,
-                                .scene = s->scene,
-                                .reward = s->reward,
-                                .vary = s->vary,
-                                .max_steps = s->max_steps,
-                                .heading = s->heading,
-                                .wire_reward = s->wire_reward,
-                                .target_speed = s->target_speed};
     deft_env *env = NULL;
-    const char *scene = NULL;
     deft_loaded start = {.path = ""};
-    int status = cli_env_open(&cmd_train, &place, arena, &env, &scene);
+    deft_error why = {DEFT_OK, ""};
+    int status =
+        deft_train_setup_env(s, &env, &why) == DEFT_OK ? CLI_OK : cli_fail(&cmd_train, &why);
     if (status == CLI_OK && a->load) status = train_load_start(a, env, &start);
     if (status == CLI_OK) {
         watch w = {.start = cli_seconds(), .reward = (double)NAN, .eval = (double)NAN};

@@ -344,10 +344,13 @@ deft_status deft_train_setup_env(const deft_train_setup *s, deft_env **out, deft
     *out = NULL;
     deft_status status = a ? deft_scene_find(s->env, s->scene, a, &scene, err) : no_memory(err);
     if (status == DEFT_OK && s->vary) status = deft_domain_parse(s->vary, &domain, err);
+    const bool paper = s->reward && strcmp(s->reward, "paper") == 0;
+    if (status == DEFT_OK && s->reward && !paper && strcmp(s->reward, "evaluation") != 0) {
+        status = deft_fail(err, DEFT_E_ARG, "reward: evaluation or paper");
+    }
     const deft_env_config cfg = {
         .scene = scene,
-        .reward = s->reward && strcmp(s->reward, "paper") == 0 ? DEFT_REWARD_PAPER
-                                                               : DEFT_REWARD_EVALUATION,
+        .reward = paper ? DEFT_REWARD_PAPER : DEFT_REWARD_EVALUATION,
         .wire_reward = s->wire_reward,
         .target_cm = s->target_speed,
         .heading_rad = s->heading,

@@ -283,10 +283,12 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
     if (s == DEFT_OK) s = deft_folder_make(r->opt->dir, err);
     if (s == DEFT_OK) s = lock(r, err);
     if (s == DEFT_OK && !r->opt->resume) s = check_new(r, err); // nobody was quicker
+    if (s == DEFT_OK) s = may_write(r, err); // this process may have slept since it took the run
     if (s != DEFT_OK) return s;
     remove_leftovers(r);
     s = r->opt->resume ? go_on(r, err) : begin(r, err);
     if (s == DEFT_OK && r->opt->extend) s = extend(r, err);
+    if (s == DEFT_OK) s = may_write(r, err);
     if (s != DEFT_OK) return s;
     r->seconds_before = r->at.seconds;
     r->line_step = deft_trainer_step(r->trainer);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TEMPORARY ".deft-tmp-"
@@ -67,13 +68,29 @@ deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, def
     return s;
 }
 
+/* As mkstemp, but with the mode that the umask leaves: to ask for the umask is to change it, for
+ * all threads. tmp: from `at` on, six characters are replaced. -1 with errno. */
+static int create_beside(char *tmp, size_t at)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    uint32_t n = (uint32_t)t.tv_nsec ^ (uint32_t)getpid() << 12 ^ (uint32_t)(uintptr_t)tmp;
+    for (int tries = 0; tries < 1000; tries++) {
+        (void)snprintf(tmp + at, 7, "%06x", (unsigned)(n >> 8));
+        const int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+        n = n * 1664525u + 1013904223u;
+    }
+    return -1;
+}
+
 deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err)
 {
     char tmp[PATH_MAX];
     const int len = snprintf(tmp, sizeof tmp, "%s" TEMPORARY "XXXXXX", path);
     if (len < 0 || (size_t)len >= sizeof tmp)
         return deft_fail(err, DEFT_E_ARG, "the path is too long");
-    const int fd = mkstemp(tmp);
+    const int fd = create_beside(tmp, (size_t)len - 6);
     if (fd < 0) return io_fail(err, path, "cannot create");
     const uint8_t *p = data;
     deft_status s = DEFT_OK;
@@ -82,9 +99,6 @@ deft_status deft_file_write(const char *path, const void *data, size_t size, def
         if (n < 0 && errno != EINTR) s = io_fail(err, path, "cannot write");
         if (n > 0) done += (size_t)n;
     }
-    const mode_t mask = umask(0);
-    (void)umask(mask);
-    if (s == DEFT_OK && fchmod(fd, 0666 & ~mask) != 0) s = io_fail(err, path, "cannot write");
     if (s == DEFT_OK && fsync(fd) != 0) s = io_fail(err, path, "cannot write");
     if (close(fd) != 0 && s == DEFT_OK) s = io_fail(err, path, "cannot write");
     if (s == DEFT_OK && rename(tmp, path) != 0) s = io_fail(err, path, "cannot rename into place");

@@ -67,7 +67,7 @@ const float *deft_agent_encoded_gradient(const deft_agent *a);
 /* Actions of rows observations, [rows][n_act]. noise NULL: the mean action; else standard normal:
  * SAC samples its policy, TD3 ignores it (its caller adds exploration noise). rows at most the
  * batch size. Uses memory apart from that of the steps, so one thread may act while another learns,
- * on parameters of its own: actor [deft_net_params(actor)]. */
+ * on parameters of its own: those of deft_actor_update. */
 typedef struct deft_actor deft_actor;
 deft_status deft_actor_create(const deft_agent *a, int rows, deft_actor **out, deft_error *err);
 void deft_actor_destroy(deft_actor *p);

@@ -185,6 +185,7 @@ static bool allocate(deft_trainer *t)
     t->lane_feature = floats(lanes * n, &ok);
     t->lane_noise = floats(lanes * m, &ok);
     t->lane_act = floats(lanes * m, &ok);
+    t->applied = floats(m, &ok);
     t->scratch = floats(8 * (size_t)t->encoder.hidden, &ok);
     t->normalizer.offset = floats((size_t)t->n_obs, &ok);
     t->normalizer.scale = floats((size_t)t->n_obs, &ok);
@@ -211,6 +212,7 @@ static bool allocate(deft_trainer *t)
 static deft_status start_lanes(deft_trainer *t, const deft_env *env, deft_error *err)
 {
     deft_status s = deft_train_eval_env(&t->cfg, env, &t->eval_env, err);
+    if (s == DEFT_OK) t->spec = deft_env_get_spec(t->eval_env); // env is the caller's
     for (int32_t i = 0; s == DEFT_OK && i < t->n_lane; i++) {
         deft_lane *l = &t->lane[i];
         deft_rng_seed_stream(&l->rng, t->cfg.seed ^ 0x65786370u, (uint64_t)i);
@@ -235,8 +237,10 @@ static deft_status build(deft_trainer *t, const deft_env *env, deft_error *err)
     s = make_encoder(t, err);
     if (s == DEFT_OK) s = make_agent(t, err);
     if (s != DEFT_OK) return s;
-    // Tail rows take room as well.
-    const int64_t rows = t->cfg.replay ? t->cfg.replay : t->cfg.steps + t->cfg.steps / 8 + 1024;
+    // Tail rows take room as well: in the warm-up, which must be there whole, up to one each step.
+    const int64_t warmup = 2 * (t->cfg.warmup + 2 * (int64_t)t->cfg.envs * t->cfg.round);
+    const int64_t usual = t->cfg.steps + t->cfg.steps / 8 + 1024;
+    const int64_t rows = t->cfg.replay ? t->cfg.replay : usual > warmup ? usual : warmup;
     s = deft_replay_init(&t->replay, (int)t->n_feature, (int)t->n_act, rows, err);
     if (s != DEFT_OK) return s;
     if (!allocate(t)) return deft_fail(err, DEFT_E_SPACE, "no memory for training");
@@ -297,21 +301,14 @@ void deft_trainer_destroy(deft_trainer *t)
     deft_replay_free(&t->replay);
     for (int32_t i = 0; t->lane && i < t->n_lane; i++) free_lane(&t->lane[i]);
     deft_env_destroy(t->eval_env);
-    float *const mine[] = {t->batch.feature,
-                           t->batch.act,
-                           t->batch.reward,
-                           t->batch.next_feature,
-                           t->batch.discount,
-                           t->noise,
-                           t->noise2,
-                           t->mask,
-                           t->lane_feature,
-                           t->lane_noise,
-                           t->lane_act,
-                           t->scratch,
-                           t->normalizer.offset,
-                           t->normalizer.scale,
-                           t->best_param,
+    float *const mine[] = {t->batch.feature,    t->batch.act,
+                           t->batch.reward,     t->batch.next_feature,
+                           t->batch.discount,   t->noise,
+                           t->noise2,           t->mask,
+                           t->lane_feature,     t->lane_noise,
+                           t->lane_act,         t->applied,
+                           t->scratch,          t->normalizer.offset,
+                           t->normalizer.scale, t->best_param,
                            t->eval_memory};
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) free(mine[i]);
     free(t->lane);

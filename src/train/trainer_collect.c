@@ -69,13 +69,23 @@ static void finish_episode(deft_trainer *t, deft_lane *l, const deft_env_step_re
     l->episode++;
 }
 
+/* The physics diverged: what was reached before is the end, as where time is over. */
+static deft_status give_up_episode(deft_trainer *t, deft_lane *l, deft_error *err)
+{
+    *err = (deft_error){DEFT_OK, ""};
+    record(t, l, NULL, 0, DEFT_REPLAY_TAIL);
+    l->episode++;
+    return deft_lane_begin(t, l, err);
+}
+
 /* act [n_act] in [-1, 1]. */
 static deft_status lane_step(deft_trainer *t, deft_lane *l, const float *act, deft_error *err)
 {
-    float *applied = l->taken + (int64_t)l->step * t->n_act;
-    deft_trainer_to_env(t, act, applied);
+    memcpy(l->taken + (int64_t)l->step * t->n_act, act, (size_t)t->n_act * sizeof *act);
+    deft_trainer_to_env(t, act, t->applied);
     deft_env_step_result r;
-    deft_status s = deft_env_step(l->env, applied, l->obs, &r, err);
+    const deft_status s = deft_env_step(l->env, t->applied, l->obs, &r, err);
+    if (s == DEFT_E_RANGE && l->step > 0) return give_up_episode(t, l, err);
     if (s != DEFT_OK) return s;
     const deft_replay_end end = r.terminated  ? DEFT_REPLAY_TERMINATED
                                 : r.truncated ? DEFT_REPLAY_TRUNCATED
@@ -137,7 +147,6 @@ static void act_lanes(deft_trainer *t)
     }
 }
 
-/* Steps that a lane still makes in this round. */
 void deft_trainer_collect(deft_trainer *t)
 {
     for (int32_t i = 0; i < t->n_lane; i++) t->lane[i].n_staged = 0;

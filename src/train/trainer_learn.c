@@ -139,6 +139,12 @@ deft_status deft_trainer_prepare(deft_trainer *t, deft_error *err)
     t->prepared = true;
     const bool normalize = t->cfg.normalize && !t->normalizer.on; // on: as the warm start has it
     const bool pretrain = t->cfg.encoder_mode == DEFT_ENCODER_PRETRAINED && !t->warm_started;
+    if ((normalize || pretrain) && t->replay.head > t->replay.capacity) {
+        return deft_fail(err, DEFT_E_ARG,
+                         "training: a replay buffer of %lld rows does not hold the warm-up, which "
+                         "has %lld, ends of episodes included",
+                         (long long)t->replay.capacity, (long long)t->replay.head);
+    }
     if (normalize) {
         deft_trainer_observed(t, t->normalizer.offset, t->normalizer.scale);
         t->normalizer.on = true;

@@ -17,7 +17,7 @@ typedef struct deft_lane {
     int32_t step;    // steps taken in it
     double reward, heading, torque, current; // sums
     float *obs, *prev_act, *state, *feature; // of the present moment
-    float *taken;     // [max_steps][n_act] actions of the episode, as given to the environment
+    float *taken;     // [max_steps][n_act] actions of the episode, in [-1, 1]
     int64_t last_row; // of the running episode in the replay buffer, -1: none yet
     /* What the round collected: rows as in the replay buffer. */
     float *staged;
@@ -62,6 +62,7 @@ struct deft_trainer {
     const deft_env_spec *spec;
     deft_actor *actor, *eval_actor;              // snapshots: of all lanes, of one
     float *lane_feature, *lane_noise, *lane_act; // [lanes][...]
+    float *applied;                              // [n_act], in the environment's units
     float *scratch;                              // encoder
     float *eval_memory;
     deft_rng rng;    // learner

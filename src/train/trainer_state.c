@@ -151,16 +151,8 @@ static deft_status load_rows(deft_trainer *t, const char *rows, int64_t n_row, d
     return DEFT_OK;
 }
 
-/* Environment units back to [-1, 1] are not exact; the rows have the actions as the policy chose
- * them, so that the encoder sees the same bits as before. */
-static const float *action_of(const deft_trainer *t, const int64_t *rows, int32_t k)
-{
-    return deft_replay_row(&t->replay, rows[k]) + t->n_feature;
-}
-
 /* Repeats the lane's running episode. feature: room for the lane's features and state. */
-static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, int64_t *rows,
-                          deft_error *err)
+static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, deft_error *err)
 {
     const size_t n_feature = (size_t)t->n_feature, n_state = (size_t)t->encoder.n_state;
     const int32_t lane = (int32_t)(l - t->lane), steps = l->step;
@@ -170,20 +162,13 @@ static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, int64_t
     }
     memcpy(feature, l->feature, n_feature * sizeof *feature);
     if (n_state) memcpy(feature + n_feature, l->state, n_state * sizeof *feature);
-    int64_t row = l->last_row;
-    for (int32_t k = steps; k-- > 0;) {
-        if (row < 0 || row <= t->replay.head - 1 - t->replay.capacity) {
-            return deft_fail(err, DEFT_E_FORMAT, "checkpoint: environment %d lost its episode",
-                             lane);
-        }
-        rows[k] = row;
-        row = t->replay.previous[row % t->replay.capacity];
-    }
     deft_status s = deft_lane_begin(t, l, err);
     for (int32_t k = 0; s == DEFT_OK && k < steps; k++) {
         deft_env_step_result r;
-        s = deft_env_step(l->env, l->taken + (int64_t)k * t->n_act, l->obs, &r, err);
-        memcpy(l->prev_act, action_of(t, rows, k), (size_t)t->n_act * sizeof(float));
+        const float *const act = l->taken + (int64_t)k * t->n_act;
+        deft_trainer_to_env(t, act, t->applied);
+        s = deft_env_step(l->env, t->applied, l->obs, &r, err);
+        memcpy(l->prev_act, act, (size_t)t->n_act * sizeof *act);
         if (s == DEFT_OK) deft_lane_encode(t, l, false);
     }
     if (s != DEFT_OK) return s;
@@ -219,9 +204,8 @@ deft_status deft_trainer_state_load(deft_trainer *t, const void *state, size_t s
     }
     char *copy = malloc(size);
     float *feature = malloc((size_t)(t->n_feature + t->encoder.n_state) * sizeof *feature);
-    int64_t *number = malloc((size_t)t->max_steps * sizeof *number);
     deft_status s = DEFT_OK;
-    if (!copy || !feature || !number) {
+    if (!copy || !feature) {
         s = deft_fail(err, DEFT_E_SPACE, "no memory to resume");
     } else {
         memcpy(copy, state, size);
@@ -230,10 +214,9 @@ deft_status deft_trainer_state_load(deft_trainer *t, const void *state, size_t s
         s = load_rows(t, rows, n_row, err);
     }
     for (int32_t i = 0; s == DEFT_OK && i < t->n_lane; i++) {
-        s = repeat(t, &t->lane[i], feature, number, err);
+        s = repeat(t, &t->lane[i], feature, err);
     }
     free(copy);
     free(feature);
-    free(number);
     return s;
 }

@@ -99,7 +99,9 @@ static deft_status check_layers(const deft_model *have, const deft_model *want, 
         const deft_layer *const x = &have->layer[l], *const y = &want->layer[l];
         char is[LAYER_TEXT], should[LAYER_TEXT];
         if (x->kind != y->kind || x->n_in != y->n_in || x->n_out != y->n_out ||
-            x->depth != y->depth || x->activation.kind != y->activation.kind) {
+            x->depth != y->depth || x->activation.kind != y->activation.kind ||
+            x->activation.alpha != y->activation.alpha ||
+            x->activation.beta != y->activation.beta) {
             return deft_fail(err, DEFT_E_MISMATCH,
                              "warm start: layer %d is %s in the policy and %s (%s) in this "
                              "training",

@@ -5,6 +5,18 @@ command -v python3 >/dev/null || exit 77
 
 small="--env pendulum --hidden 16 --batch 16 --steps 600 --warmup 100 --eval-every 200 --eval-episodes 1"
 
+# stopped SIGNAL ARGUMENT... - trains for a while
+stopped() {
+    signal=$1
+    shift
+    "$deft" train "$@" >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    sleep 2
+    kill -"$signal" $pid
+    wait $pid
+    [ $? = 130 ] || fail "SIG$signal: not status 130: deft train $*"
+}
+
 # the policy at the end is evaluated, and a random one is not the best
 # shellcheck disable=SC2086
 expect 0 train $small --eval-every 5000 -o "$dir/a" --json
@@ -66,31 +78,34 @@ prints '^good  *1 '
 [ -f "$dir/many/report.html" ] || fail "no report of what went well"
 
 # pretraining stops
-"$deft" train --env pendulum --algo r-td3 --encoder-mode pretrained --pretrain-steps 10000000 --steps 3000 \
-    --warmup 500 -o "$dir/taught" >"$dir/out" 2>"$dir/err" &
-pid=$!
-sleep 3
-kill -INT $pid
-wait $pid
-[ $? = 130 ] || fail "an interrupted pretraining did not end with 130"
+stopped INT --env pendulum --algo r-td3 --encoder-mode pretrained --pretrain-steps 10000000 --steps 3000 \
+    --warmup 500 -o "$dir/taught"
 says 'stopped while the encoder was taught'
+
+# a warm-up that the replay buffer does not hold; a small one otherwise, which is gone on with
+printf '{"replay": 2400, "warmup": 1500, "round": 16, "normalize": true}' >"$dir/ring.json"
+expect 1 train --config "$dir/ring.json" --env pendulum --hidden 8 --batch 8 --max-steps 1 --steps 3000 -o "$dir/ring"
+says 'does not hold the warm-up'
+expect 0 train --algo ra-td3 --env pendulum --hidden 8 --batch 8 --encoder-hidden 4 --max-steps 1 --steps 1800 \
+    --warmup 1500 --normalize -o "$dir/ones"
+printf '{"replay": 300, "warmup": 100}' >"$dir/ring.json"
+stopped INT --config "$dir/ring.json" --env pendulum --hidden 8 --batch 8 --steps 100000000 -o "$dir/small"
+stopped INT --resume "$dir/small"
+printf '{"reward": "papr"}' >"$dir/bad.json"
+expect 1 train --config "$dir/bad.json" -o "$dir/x"
+says 'reward: evaluation or paper'
 
 # a scene that changed
 "$deft" eval "$src/models/quaid/policies/td3.onnx" --scene flat -n 1 >/dev/null 2>&1 || exit 0
 cp "$src/models/quaid/robot.xml" "$src/models/quaid/flat.xml" "$src/models/quaid/ramp.xml" "$dir"
 mv "$dir/flat.xml" "$dir/mine.xml"
-# hung_up ARGUMENT... - trains for a while, until the terminal is lost
-hung_up() {
-    "$deft" train "$@" >"$dir/out" 2>"$dir/err" &
-    pid=$!
-    sleep 2
-    kill -HUP $pid
-    wait $pid
-    [ $? = 130 ] || fail "a hangup did not end with 130"
-}
-hung_up --scene "$dir/mine.xml" --hidden 16 --batch 16 --max-steps 50 --steps 100000000 --warmup 200 \
+# physics that diverges ends an episode, no training
+expect 0 train --hidden 16 --batch 16 --max-steps 100 --steps 3000 --warmup 500 --eval-every 0 \
+    --vary push_cm_s=300,push_chance=0.5 -o "$dir/pushed"
+
+stopped HUP --scene "$dir/mine.xml" --hidden 16 --batch 16 --max-steps 50 --steps 100000000 --warmup 200 \
     --eval-episodes 1 -o "$dir/moved"
-hung_up --resume "$dir/moved"
+stopped HUP --resume "$dir/moved"
 mv "$dir/mine.xml" "$dir/kept.xml"
 cp "$dir/ramp.xml" "$dir/mine.xml"
 expect 1 train --resume "$dir/moved"
