@@ -230,6 +230,13 @@ static int show(void *user, const deft_train_report *r, const deft_train_setup *
     return cli_interrupted();
 }
 
+void train_notice(void *user, const char *dir, const char *text)
+{
+    char shown[256];
+    (void)user;
+    cli_note(&cmd_train, "%s: %s", deft_escape(shown, sizeof shown, dir, PATH_MAX), text);
+}
+
 /* The setup of a run that goes on. */
 static int read_setup(const char *dir, deft_arena *arena, deft_train_setup *s)
 {
@@ -348,6 +355,7 @@ static int train(const train_args *a, deft_arena *arena, const deft_train_setup 
                                             .checkpoint_seconds = 60 * a->checkpoint_minutes,
                                             .start = start.model,
                                             .progress = show,
+                                            .notice = train_notice,
                                             .user = &w};
         cli_progress_init(&w.progress);
         cli_catch_interrupt();

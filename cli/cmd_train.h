@@ -25,6 +25,8 @@ int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
 /* The policy of --load, for env; deft_loaded_free it in any case. Exit status. */
 int train_load_start(const train_args *a, const deft_env *env, deft_loaded *l);
 
+/* As deft_train_run_options wants it. */
+void train_notice(void *user, const char *dir, const char *text);
 bool train_is_list(const char *text); // "a,b"
 /* --seeds, or lists of algorithms or configurations. Exit status. */
 int train_many(const train_args *a, deft_arena *arena);

@@ -230,6 +230,7 @@ static int train_jobs(const train_args *a, jobs *j, deft_arena *arena)
                                              .lease_seconds = a->lease,
                                              .start = start.model,
                                              .progress = show,
+                                             .notice = train_notice,
                                              .cancelled = stop,
                                              .user = &w};
         cli_progress_init(&w.progress);

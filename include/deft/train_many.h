@@ -29,6 +29,8 @@ typedef struct deft_train_many_options {
     const deft_model *start;   // warm start of new runs, or NULL
     /* About twice a second, in this process only. May be NULL. */
     void (*progress)(void *user, const deft_train_many_state *s);
+    /* Of one run, in the process that trains it; see deft_train_run_options. May be NULL. */
+    void (*notice)(void *user, const char *dir, const char *text);
     /* True: runs stop after a checkpoint. Asked in every process. May be NULL. */
     bool (*cancelled)(void *user);
     void *user;

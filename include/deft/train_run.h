@@ -46,6 +46,8 @@ typedef struct deft_train_run_options {
     const deft_model *start;   // warm start of a new run from this policy, NULL: none
     /* After every round; a non-zero return stops after a checkpoint (DEFT_E_CANCELLED). */
     int (*progress)(void *user, const deft_train_report *r, const deft_train_setup *s);
+    /* What is worth knowing and no error; a line without its end. May be NULL. */
+    void (*notice)(void *user, const char *dir, const char *text);
     /* Before anything is saved; what is not DEFT_OK ends the run without. May be NULL. */
     deft_status (*guard)(void *user, deft_error *err);
     void *user;

@@ -27,7 +27,8 @@ enum {
     AT_SCENE = 64,    // u64
     AT_INSIDE = 72,   // u32, 1: the rows follow the state, none are in replay.bin
     AT_ROWS_CRC = 76, // u32, of replay.bin up to AT_ROWS
-    HEADER = 80,
+    AT_CORE = 80,     // char[16], zeros behind
+    HEADER = 96,
 };
 enum { BLOCK = 1 << 16 };
 
@@ -147,6 +148,7 @@ static uint8_t *make_checkpoint(const train_checkpoint *c, const deft_trainer *t
     memcpy(b + AT_SCENE, &c->scene, sizeof c->scene);
     memcpy(b + AT_INSIDE, &flag, sizeof flag);
     memcpy(b + AT_ROWS_CRC, &c->rows_crc, sizeof c->rows_crc);
+    memcpy(b + AT_CORE, c->core, strnlen(c->core, sizeof c->core - 1));
     const uint32_t crc = deft_crc32(0, b, *size);
     memcpy(b + AT_CRC, &crc, sizeof crc);
     return b;
@@ -206,6 +208,8 @@ static deft_status read_header(train_checkpoint *c, const deft_trainer *t, deft_
     memcpy(&scene, b.data + AT_SCENE, sizeof scene);
     memcpy(&inside, b.data + AT_INSIDE, sizeof inside);
     memcpy(&c->rows_crc, b.data + AT_ROWS_CRC, sizeof c->rows_crc);
+    memcpy(c->core, b.data + AT_CORE, sizeof c->core - 1);
+    c->core[sizeof c->core - 1] = '\0';
     if (setup != c->setup) {
         return deft_fail(err, DEFT_E_MISMATCH,
                          "%s: made with another config.json, or by another version of deft", name);

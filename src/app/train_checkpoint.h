@@ -15,6 +15,7 @@ typedef struct train_checkpoint {
     double return_sum; // since the last line
     int64_t return_count;
     double seconds; // trained so far
+    char core[16];  // OpenBLAS's kernels that it was trained by
 } train_checkpoint;
 
 /* The rows that are new go behind those in replay.bin first; checkpoint.bin then replaces the old

@@ -113,6 +113,12 @@ static deft_status on_save(void *user, deft_error *err)
     return lease_check(w->lease, err);
 }
 
+static void on_notice(void *user, const char *dir, const char *text)
+{
+    const worker *const w = user;
+    w->opt->notice(w->opt->user, dir, text);
+}
+
 /* --- one run --------------------------------------------------------------------------------- */
 
 static deft_status train_one(worker *w, int32_t i, deft_error *err)
@@ -127,6 +133,7 @@ static deft_status train_one(worker *w, int32_t i, deft_error *err)
                                         .start = resume ? NULL : w->opt->start,
                                         .progress = on_round,
                                         .guard = on_save,
+                                        .notice = w->opt->notice ? on_notice : NULL,
                                         .user = w};
     if (s == DEFT_OK) s = deft_train_run(&w->job[i].setup, env, &opt, err);
     deft_env_destroy(env);

@@ -234,10 +234,30 @@ static deft_status check_new(const run *r, deft_error *err)
     return s;
 }
 
+/* The kernels of another kind of CPU round otherwise: that is to be known, and no error. */
+static void compare_cores(run *r)
+{
+    const char *const core = deft_trainer_blas_core(r->trainer);
+    char old[64], text[256];
+    if (strncmp(r->at.core, core, sizeof r->at.core - 1) != 0 && r->opt->notice) {
+        (void)deft_escape(old, sizeof old, r->at.core, sizeof r->at.core);
+        (void)snprintf(text, sizeof text,
+                       "begun with OpenBLAS's kernels for %s, going on with those for %s: other "
+                       "roundings from here on (OPENBLAS_CORETYPE=%s would keep them)",
+                       old, core, old);
+        r->opt->notice(r->opt->user, r->opt->dir, text);
+    }
+    (void)snprintf(r->at.core, sizeof r->at.core, "%s", core);
+}
+
 /* The checkpoint, or the beginning where there is none yet. */
 static deft_status go_on(run *r, deft_error *err)
 {
-    if (exists(r->at.path)) return train_checkpoint_load(&r->at, r->trainer, err);
+    if (exists(r->at.path)) {
+        const deft_status s = train_checkpoint_load(&r->at, r->trainer, err);
+        if (s == DEFT_OK) compare_cores(r);
+        return s;
+    }
     const bool trained = has(r->opt->dir, "last.onnx");
     if (!trained && !r->setup->load) return DEFT_OK; // killed before the first
     char dir[256];
@@ -286,6 +306,7 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
     if (s == DEFT_OK) s = may_write(r, err); // this process may have slept since it took the run
     if (s != DEFT_OK) return s;
     remove_leftovers(r);
+    (void)snprintf(r->at.core, sizeof r->at.core, "%s", deft_trainer_blas_core(r->trainer));
     s = r->opt->resume ? go_on(r, err) : begin(r, err);
     if (s == DEFT_OK && r->opt->extend) s = extend(r, err);
     if (s == DEFT_OK) s = may_write(r, err);

@@ -95,6 +95,18 @@ printf '{"reward": "papr"}' >"$dir/bad.json"
 expect 1 train --config "$dir/bad.json" -o "$dir/x"
 says 'reward: evaluation or paper'
 
+# kernels of another kind of CPU
+if [ "$(uname -m)" = x86_64 ]; then
+    run_core() {
+        OPENBLAS_CORETYPE=$1
+        export OPENBLAS_CORETYPE
+        shift
+        stopped INT "$@"
+    }
+    (run_core Prescott --env pendulum --hidden 16 --batch 16 --steps 100000000 --warmup 200 -o "$dir/core") || exit 1
+    (run_core Nehalem --resume "$dir/core" && says 'kernels for Prescott.*other roundings') || exit 1
+fi
+
 # a scene that changed
 "$deft" eval "$src/models/quaid/policies/td3.onnx" --scene flat -n 1 >/dev/null 2>&1 || exit 0
 cp "$src/models/quaid/robot.xml" "$src/models/quaid/flat.xml" "$src/models/quaid/ramp.xml" "$dir"

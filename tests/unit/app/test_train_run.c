@@ -110,7 +110,7 @@ static void test_damage(deft_arena *a, const char *top)
     const deft_bytes good = file(a, dir, "checkpoint.bin");
     for (size_t i = 0; i < 400; i++) { // every byte of the header, and some more
         uint8_t *const bad = deft_arena_copy(a, good.data, good.size);
-        const size_t at = i < 80 ? i : i * (good.size / 400);
+        const size_t at = i < 96 ? i : i * (good.size / 400);
         bad[at] ^= 0x81;
         overwrite(dir, "checkpoint.bin", a, (deft_bytes){bad, good.size}, good.size);
         CHECK(run(dir, &s, true, -1, &err) < 0, "a checkpoint damaged at %zu was taken", at);
