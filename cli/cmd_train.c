@@ -332,10 +332,11 @@ static int report(const deft_train_run_options *opt, const deft_train_setup *s, 
     if (result != DEFT_OK) return cli_fail(&cmd_train, err);
     char evaluated[32];
     const int64_t steps = w->step_last ? w->step_last : s->train.steps; // a round may go beyond
-    (void)printf("%s: %lld steps in %.1f s, last evaluation %s%s; policy.onnx is the best "
-                 "evaluated; report.html tells more\n",
+    (void)printf("%s: %lld steps in %.1f s, last evaluation %s%s; policy.onnx is the %s; "
+                 "report.html tells more\n",
                  cli_escaped(opt->dir, arena), (long long)steps, cli_seconds() - w->start,
-                 number(w->eval, evaluated), w->encoder);
+                 number(w->eval, evaluated), w->encoder,
+                 s->train.eval_every ? "best evaluated" : "last one");
     return CLI_OK;
 }
 
@@ -393,6 +394,12 @@ static void nothing_given(train_args *a)
     a->place.heading = (double)NAN;
 }
 
+/* Of copies by memcpy, whose padding is the same, too. */
+static bool same_bytes(const void *a, const void *b, size_t n)
+{
+    return memcmp(a, b, n) == 0;
+}
+
 static int run(int argc, char **argv)
 {
     train_args a, nothing;
@@ -408,7 +415,7 @@ static int run(int argc, char **argv)
         rest.threads = 0;
         rest.checkpoint_minutes = 0;
         rest.json = false;
-        if (memcmp(&rest, &nothing, sizeof rest) != 0) {
+        if (!same_bytes(&rest, &nothing, sizeof rest)) {
             return cli_misuse(&cmd_train, "a resumed run has its settings already: only --steps, "
                                           "--threads, --checkpoint and --json go with --resume");
         }

@@ -242,7 +242,8 @@ static int train_jobs(const train_args *a, jobs *j, deft_arena *arena)
             (void)cli_fail_text(&cmd_train, "stopped; the same command goes on");
             status = CLI_INTERRUPTED;
         } else {
-            status = print(a, j, arena, me > 0); // also of those that did not fail
+            // some failed: a summary of the others; nothing was begun: none
+            status = s == DEFT_OK || w.first >= 0 ? print(a, j, arena, me > 0) : CLI_OK;
             if (s != DEFT_OK) status = cli_fail(&cmd_train, &err);
         }
     }

@@ -33,8 +33,8 @@ typedef struct deft_domain {
 
 /* Zero what you do not set. */
 typedef struct deft_env_config {
-    const char
-        *scene; // quaid: path of an MJCF; required there. What is of quaid is refused elsewhere.
+    /* What is of quaid is refused for other environments. */
+    const char *scene; // quaid: path of an MJCF; required there
     deft_reward_set reward;
     bool wire_reward;      // quaid: x truncated to whole cm, as on the original's wire
     double target_cm;      // quaid: speed that the reward asks for, cm a step; 0: 0.6, the paper's

@@ -161,13 +161,14 @@ deft_status deft_understand(deft_graph *g, const deft_understand_options *opt, d
                             deft_error *err);
 
 /* Runs the canonical policy beside the graph through `steps` random recurrent steps (inputs of
- * deft_rng_normal; the graph's state is fed back to it, and the policy goes on from the same one,
- * since some recurrent networks amplify rounding without bound) and compares every layer's output,
- * states among them, with the graph values it stands for. DEFT_E_MISMATCH above `tolerance`
- * (absolute; relative for numbers above 1), naming the node at which the difference first appears.
- * The policy must be as deft_understand made it: verify before contracts, previous actions and
- * rewiring. worst: the largest difference seen before, and the offending one if there is one; may
- * be NULL. DEFT_E_ARG for a model that was not read from a graph or is no longer as it was read. */
+ * deft_rng_normal; the graph's state is fed back to it, and the policy goes on from the same one
+ * (but for the cells of LSTMs), since some recurrent networks amplify rounding without bound) and
+ * compares every layer's output, states among them, with the graph values it stands for.
+ * DEFT_E_MISMATCH above `tolerance` (absolute; relative for numbers above 1), naming the node at
+ * which the difference first appears. The policy must be as deft_understand made it: verify before
+ * contracts, previous actions and rewiring. worst: the largest difference seen before, and the
+ * offending one if there is one; may be NULL. DEFT_E_ARG for a model that was not read from a graph
+ * or is no longer as it was read. */
 deft_status deft_verify(const deft_graph *g, const deft_model *m, int32_t steps, float tolerance,
                         uint64_t seed, float *worst, deft_error *err);
 

@@ -30,7 +30,7 @@ enum {
     AT_CORE = 80,     // char[16], zeros behind
     HEADER = 96,
 };
-enum { BLOCK = 1 << 16 };
+enum { BLOCK = 4096 };
 
 static deft_status io_fail(const char *path, const char *what, deft_error *err)
 {
@@ -177,7 +177,7 @@ static deft_status check_whole(const train_checkpoint *c, deft_bytes b, deft_err
     static const uint8_t zero[4] = {0};
     char name[256];
     (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
-    if (b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
+    if (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
         const bool old = b.size >= 8 && memcmp(b.data, magic, 7) == 0;
         return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint%s", name,
                          old ? " of this version of deft, but of another one" : "");
@@ -236,7 +236,7 @@ deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_err
     deft_bytes b = {NULL, 0};
     deft_status s = a ? deft_file_read(c->path, (size_t)1 << 34, a, &b, err)
                       : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    header h;
+    header h = {.rows = 0};
     if (s == DEFT_OK) s = read_header(c, t, b, &h, err);
     char *read = NULL;
     if (s == DEFT_OK && !h.inside) {
@@ -246,10 +246,13 @@ deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_err
         s = read ? load_rows(c, deft_trainer_row_size(t), kept, read, err)
                  : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
     }
-    if (s == DEFT_OK) {
+    if (s == DEFT_OK && b.data) {
         const void *const rows = h.inside ? (const void *)(b.data + HEADER + h.n_state) : read;
         s = deft_trainer_state_load(t, b.data + HEADER, (size_t)h.n_state, rows,
                                     kept_rows(t, h.rows), err);
+    }
+    if (s == DEFT_OK && deft_trainer_rows(t) != h.rows) {
+        s = deft_fail(err, DEFT_E_FORMAT, "%s: damaged", c->path);
     }
     free(read);
     deft_arena_destroy(a);

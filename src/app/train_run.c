@@ -1,5 +1,6 @@
 /* train_run.c - a training run in its folder. */
 #include "deft/train_run.h"
+#include "app/lease.h"
 #include "app/train_checkpoint.h"
 #include "app/train_log.h"
 #include "app/train_report.h"
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROGRESS_STEPS = 1000 };
+enum { PROGRESS_STEPS = 1000, LEASE_SECONDS = 60 };
 
 typedef struct run {
     const deft_train_run_options *opt;
@@ -34,7 +35,8 @@ typedef struct run {
     double saved_at, started_at, seconds_before; // before: in earlier sessions
     int64_t line_step;                           // of the last line of this session
     double line_at;
-    int lock; // the folder, -1: not held
+    int lock;     // the folder, -1: not held
+    lease *lease; // of a run of many that goes on by itself, or NULL
 } run;
 
 static double now(void)
@@ -124,7 +126,9 @@ static deft_status note(run *r, const deft_train_report *x, deft_error *err)
     r->at.return_count += x->n_episode;
     const bool last = x->step >= r->setup->train.steps;
     if (x->step < r->at.next_line && !x->evaluated && !last) return DEFT_OK;
-    while (r->at.next_line <= x->step) r->at.next_line += PROGRESS_STEPS;
+    if (r->at.next_line <= x->step) {
+        r->at.next_line += ((x->step - r->at.next_line) / PROGRESS_STEPS + 1) * PROGRESS_STEPS;
+    }
     const deft_status mine = may_write(r, err);
     if (mine != DEFT_OK) return mine;
     const double t = now();
@@ -174,7 +178,7 @@ static deft_status begin(run *r, deft_error *err)
 {
     deft_status s = DEFT_OK;
     if (r->opt->start) {
-        s = save_checkpoint(r, err);
+        s = train_checkpoint_save(&r->at, r->trainer, &r->setup->train, err);
     } else if (unlink(r->at.path) != 0 && errno != ENOENT) {
         s = io_fail(r->at.path, "remove", err);
     }
@@ -212,7 +216,7 @@ static deft_status check_new(const run *r, deft_error *err)
     if (exists(r->config)) {
         return deft_fail(err, DEFT_E_ARG, "%s already holds a run; --resume goes on with it", dir);
     }
-    for (size_t i = 0; i < sizeof name / sizeof *name && !exists(r->at.path); i++) {
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         if (!has(r->opt->dir, name[i])) continue;
         return deft_fail(err, DEFT_E_ARG,
                          "%s holds a %s, but no run (no config.json): give another "
@@ -277,17 +281,31 @@ static deft_status extend(const run *r, deft_error *err)
     return deft_file_write(r->config, r->json.data, r->json.size, err);
 }
 
-/* Two processes in one folder would mix their files. Those that have a guard know of each other
- * by other means; file systems that have no locks have none. */
+/* Two processes in one folder would mix their files. A single run locks it (file systems that have
+ * no locks have none), and asks for the lease where it is one of many; those have leases, so they
+ * only look whether the lock is free. */
 static deft_status lock(run *r, deft_error *err)
 {
     char dir[256];
-    if (r->opt->guard) return DEFT_OK;
+    (void)deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX);
     r->lock = open(r->opt->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0) return io_fail(r->opt->dir, "open", err);
-    if (flock(r->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return DEFT_OK;
-    return deft_fail(err, DEFT_E_ARG, "%s: another process trains in this folder",
-                     deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX));
+    if (flock(r->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        return deft_fail(err, DEFT_E_ARG, "%s: another process trains in this folder", dir);
+    }
+    if (r->opt->guard) {
+        (void)flock(r->lock, LOCK_UN);
+        return DEFT_OK;
+    }
+    lease_info holder;
+    if (!lease_read(r->opt->dir, &holder)) return DEFT_OK;
+    lease_watch watch = {.beat = 0};
+    const int32_t taken = lease_take(r->opt->dir, LEASE_SECONDS, &watch, &r->lease, err);
+    if (taken <= 0) return (deft_status)taken;
+    return deft_fail(err, DEFT_E_ARG,
+                     "%s: process %ld on %s trains in this folder, as one of many runs (if that is "
+                     "gone, remove its file lease.*)",
+                     dir, holder.pid, holder.host);
 }
 
 static deft_status prepare(run *r, const deft_env *env, deft_error *err)
@@ -316,6 +334,14 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
     return train_log_open(r->opt->dir, r->json, r->line_step, &r->log, err);
 }
 
+/* An encoder is pretrained in the round after the warm-up; who stops that loses nothing of it. */
+static deft_status save_before_teaching(run *r, const deft_train_report *x, deft_error *err)
+{
+    const deft_train_config *const c = &r->setup->train;
+    const bool over = x->step >= c->warmup && x->step - (int64_t)c->envs * c->round < c->warmup;
+    return over && c->encoder_mode == DEFT_ENCODER_PRETRAINED ? save_checkpoint(r, err) : DEFT_OK;
+}
+
 /* While nothing else is to be told. */
 static int pulse(void *user, int64_t step)
 {
@@ -336,6 +362,8 @@ static deft_status train(run *r, deft_error *err)
         if (s < 0) return (deft_status)s;
         const deft_status noted = note(r, &x, err);
         if (noted != DEFT_OK) return noted;
+        const deft_status before = save_before_teaching(r, &x, err);
+        if (before != DEFT_OK) return before;
         const bool stop = r->opt->progress && r->opt->progress(r->opt->user, &x, r->setup) != 0;
         if (!stop && s == 0 && now() - r->saved_at < every) continue;
         const deft_status saved = save_checkpoint(r, err);
@@ -383,6 +411,7 @@ deft_status deft_train_run(const deft_train_setup *s, const deft_env *env,
     const deft_status closed = train_log_close(r.log, status == DEFT_OK ? err : NULL);
     if (status == DEFT_OK) status = closed;
     if (status == DEFT_OK) status = finish(&r, env, err);
+    lease_release(r.lease);
     if (r.lock >= 0) (void)close(r.lock);
     deft_trainer_destroy(r.trainer);
     deft_arena_destroy(r.arena);

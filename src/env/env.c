@@ -25,8 +25,9 @@ static deft_status check_config(const deft_env_config *cfg, deft_error *err)
     if (!(cfg->servo_filter >= 0 && cfg->servo_filter < 1))
         return deft_fail(err, DEFT_E_ARG, "the servo filter is %g, not in [0, 1)",
                          (double)cfg->servo_filter);
-    if (cfg->max_steps < 0)
-        return deft_fail(err, DEFT_E_ARG, "at most %d steps an episode?", (int)cfg->max_steps);
+    if (cfg->max_steps < 0 || cfg->max_steps > 1000000)
+        return deft_fail(err, DEFT_E_ARG, "max_steps is %d, not in [0, 1000000]",
+                         (int)cfg->max_steps);
     if (cfg->reward != DEFT_REWARD_EVALUATION && cfg->reward != DEFT_REWARD_PAPER)
         return deft_fail(err, DEFT_E_ARG, "there is no reward set %d", (int)cfg->reward);
     return DEFT_OK;

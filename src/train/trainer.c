@@ -21,7 +21,7 @@ static bool check_widths(const int32_t *width, int32_t n, int32_t least)
 
 static deft_status check(const deft_train_config *c, deft_error *err)
 {
-    const int64_t least = c->warmup + (int64_t)c->envs * c->round * 2;
+    const double least = (double)c->warmup + 2.0 * c->envs * c->round;
     const struct {
         bool good;
         const char *what;
@@ -51,11 +51,12 @@ static deft_status check(const deft_train_config *c, deft_error *err)
         {within(c->target_entropy, -1e6, 1e6), "target_entropy: from -1e6 to 1e6"},
         {c->alpha > 0 && c->alpha <= 1e6, "alpha: above 0, to 1e6"},
         {c->critic_dropout >= 0 && c->critic_dropout <= 0.99, "critic_dropout: from 0 to 0.99"},
-        {c->eval_every >= 0, "eval_every: from 0"},
+        {c->eval_every >= 0 && c->eval_every <= INT64_C(1) << 40, "eval_every: from 0 to 2^40"},
         {c->eval_episodes >= 1 || c->eval_every == 0, "eval_episodes: from 1"},
         {within(c->best_distance, 0, 1e6), "best_distance: from 0 to 1e6"},
         {c->threads >= 0 && c->threads <= 3, "threads: from 1 to 3"},
-        {c->replay == 0 || c->replay >= least, "replay: 0, or room for the warm-up and two rounds"},
+        {c->replay == 0 || (double)c->replay >= least,
+         "replay: 0, or room for the warm-up and two rounds"},
     };
     for (size_t i = 0; i < sizeof rule / sizeof *rule; i++) {
         if (!rule[i].good) return deft_fail(err, DEFT_E_ARG, "training: %s", rule[i].what);
@@ -237,10 +238,11 @@ static deft_status build(deft_trainer *t, const deft_env *env, deft_error *err)
     s = make_encoder(t, err);
     if (s == DEFT_OK) s = make_agent(t, err);
     if (s != DEFT_OK) return s;
-    // Tail rows take room as well: in the warm-up, which must be there whole, up to one each step.
-    const int64_t warmup = 2 * (t->cfg.warmup + 2 * (int64_t)t->cfg.envs * t->cfg.round);
-    const int64_t usual = t->cfg.steps + t->cfg.steps / 8 + 1024;
-    const int64_t rows = t->cfg.replay ? t->cfg.replay : usual > warmup ? usual : warmup;
+    // All rows of the run or of its warm-up, with up to one tail row a step. What no row has
+    // touched costs nothing.
+    const int64_t steps = t->cfg.steps > t->cfg.warmup ? t->cfg.steps : t->cfg.warmup;
+    const int64_t all = 2 * (steps + 2 * (int64_t)t->cfg.envs * t->cfg.round);
+    const int64_t rows = t->cfg.replay ? t->cfg.replay : all;
     s = deft_replay_init(&t->replay, (int)t->n_feature, (int)t->n_act, rows, err);
     if (s != DEFT_OK) return s;
     if (!allocate(t)) return deft_fail(err, DEFT_E_SPACE, "no memory for training");

@@ -185,11 +185,15 @@ static deft_status evaluate_episode(deft_trainer *t, int32_t number, double *rew
         if (!check_actions(t, act, m)) return t->error.status;
         deft_trainer_to_env(t, act, applied);
         s = deft_env_step(t->eval_env, applied, obs, &out, &t->error);
+        if (s == DEFT_E_RANGE && !first) { // as while collecting: the episode ends before it
+            t->error = (deft_error){DEFT_OK, ""};
+            return DEFT_OK;
+        }
         memcpy(prev, act, m * sizeof *prev);
         *reward += out.reward;
+        *distance = out.metrics.distance_cm;
         if (out.terminated || out.truncated) break;
     }
-    *distance = out.metrics.distance_cm;
     return s;
 }
 
@@ -209,7 +213,10 @@ void deft_trainer_evaluate(deft_trainer *t)
     t->report.eval_reward = mean;
     t->report.eval_sd = sqrt(var > 0 ? var : 0);
     t->report.eval_distance_cm = distance / n;
-    while (t->next_eval <= t->step) t->next_eval += t->cfg.eval_every;
+    if (t->next_eval <= t->step) {
+        const int64_t every = t->cfg.eval_every;
+        t->next_eval += ((t->step - t->next_eval) / every + 1) * every;
+    }
     // a random policy is none that was trained, however little the trained ones are worth
     if (t->update == 0 && !t->warm_started) return;
     if (t->have_best &&

@@ -21,6 +21,14 @@ static void move(cursor *c, void *p, size_t n)
     c->used += n;
 }
 
+/* Any byte that is not zero is true: others than 0 and 1 must not come into a bool. */
+static void move_bool(cursor *c, bool *b)
+{
+    uint8_t byte = *b;
+    move(c, &byte, sizeof byte);
+    *b = byte != 0;
+}
+
 static void move_lane(const deft_trainer *t, deft_lane *l, cursor *c)
 {
     move(c, &l->rng, sizeof l->rng);
@@ -43,14 +51,14 @@ static void move_all(deft_trainer *t, cursor *c)
     move(c, &t->update, sizeof t->update);
     move(c, &t->next_eval, sizeof t->next_eval);
     move(c, &t->update_debt, sizeof t->update_debt);
-    move(c, &t->prepared, sizeof t->prepared);
-    move(c, &t->warm_started, sizeof t->warm_started);
+    move_bool(c, &t->prepared);
+    move_bool(c, &t->warm_started);
     move(c, &t->rng, sizeof t->rng);
-    move(c, &t->have_best, sizeof t->have_best);
+    move_bool(c, &t->have_best);
     move(c, &t->best_reward, sizeof t->best_reward);
     if (t->cfg.best_distance > 0) move(c, &t->best_distance, sizeof t->best_distance);
     move(c, t->best_param, (size_t)deft_net_params(deft_agent_actor_net(t->agent)) * sizeof(float));
-    move(c, &t->normalizer.on, sizeof t->normalizer.on);
+    move_bool(c, &t->normalizer.on);
     move(c, t->normalizer.offset, (size_t)t->n_obs * sizeof(float));
     move(c, t->normalizer.scale, (size_t)t->n_obs * sizeof(float));
     if (t->encoder.n_param) {
@@ -122,6 +130,16 @@ void deft_trainer_rows_save(const deft_trainer *t, int64_t first, int64_t count,
     }
 }
 
+/* Numbers that loops and sums rely on. */
+static deft_status check_numbers(const deft_trainer *t, deft_error *err)
+{
+    const int64_t most = INT64_C(1) << 50;
+    const bool good = t->step >= 0 && t->step < most && t->update >= 0 && t->update < most &&
+                      t->next_eval >= 0 && t->next_eval < most && t->replay.head >= 0 &&
+                      t->replay.head < most && t->update_debt >= 0 && t->update_debt < 1;
+    return good ? DEFT_OK : deft_fail(err, DEFT_E_FORMAT, "checkpoint: a count is out of range");
+}
+
 /* n_row rows, the last of which is number head - 1. */
 static deft_status load_rows(deft_trainer *t, const char *rows, int64_t n_row, deft_error *err)
 {
@@ -157,7 +175,8 @@ static deft_status repeat(deft_trainer *t, deft_lane *l, float *feature, deft_er
     const size_t n_feature = (size_t)t->n_feature, n_state = (size_t)t->encoder.n_state;
     const int32_t lane = (int32_t)(l - t->lane), steps = l->step;
     const deft_lane keep = *l;
-    if (steps < 0 || steps >= t->max_steps || l->last_row >= t->replay.head) {
+    if (steps < 0 || steps >= t->max_steps || l->last_row < -1 || l->last_row >= t->replay.head ||
+        l->episode < 0 || l->episode > INT64_C(1) << 39) {
         return deft_fail(err, DEFT_E_FORMAT, "checkpoint: environment %d is out of range", lane);
     }
     memcpy(feature, l->feature, n_feature * sizeof *feature);
@@ -211,7 +230,11 @@ deft_status deft_trainer_state_load(deft_trainer *t, const void *state, size_t s
         memcpy(copy, state, size);
         cursor c = {.at = copy, .load = true};
         move_all(t, &c);
-        s = load_rows(t, rows, n_row, err);
+        s = check_numbers(t, err);
+        if (s == DEFT_OK) s = load_rows(t, rows, n_row, err);
+        if (s == DEFT_OK && t->prepared && !deft_replay_ready(&t->replay)) {
+            s = deft_fail(err, DEFT_E_FORMAT, "checkpoint: no experience to learn from");
+        }
     }
     for (int32_t i = 0; s == DEFT_OK && i < t->n_lane; i++) {
         s = repeat(t, &t->lane[i], feature, err);

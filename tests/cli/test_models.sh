@@ -24,4 +24,4 @@ holds td3 180 -10
 holds sac 260 50
 holds ra-td3 850 270
 holds ra-sac 614 537
-holds ra-td3-fast 590 537
+holds ra-td3-fast 614 537

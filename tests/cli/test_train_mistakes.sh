@@ -12,7 +12,13 @@ stopped() {
     "$deft" train "$@" >"$dir/out" 2>"$dir/err" &
     pid=$!
     sleep 2
-    kill -"$signal" $pid
+    tries=0
+    # more than one does no harm; one that came too early would
+    while kill -"$signal" $pid 2>/dev/null && [ $tries -lt 120 ]; do
+        sleep 0.5
+        tries=$((tries + 1))
+    done
+    kill -9 $pid 2>/dev/null
     wait $pid
     [ $? = 130 ] || fail "SIG$signal: not status 130: deft train $*"
 }
@@ -77,8 +83,20 @@ prints '^good  *1 '
 [ -f "$dir/many/summary.json" ] || fail "no summary of what went well"
 [ -f "$dir/many/report.html" ] || fail "no report of what went well"
 
+# a command that is none of theirs leaves the summary of many runs alone; so does one in a single folder of them
+# shellcheck disable=SC2086
+expect 0 train $small --seeds 2 -o "$dir/two"
+cp "$dir/two/summary.json" "$dir/summary.before"
+# shellcheck disable=SC2086
+expect 1 train $small --gamma 0.5 --seeds 2 -o "$dir/two"
+cmp -s "$dir/two/summary.json" "$dir/summary.before" || fail "another command's summary"
+rm "$dir/two/seed-1/config.json"
+# shellcheck disable=SC2086
+expect 1 train $small -o "$dir/two/seed-1"
+says 'but no run'
+
 # pretraining stops
-stopped INT --env pendulum --algo r-td3 --encoder-mode pretrained --pretrain-steps 10000000 --steps 3000 \
+stopped TERM --env pendulum --algo r-td3 --encoder-mode pretrained --pretrain-steps 10000000 --steps 3000 \
     --warmup 500 -o "$dir/taught"
 says 'stopped while the encoder was taught'
 
@@ -89,8 +107,13 @@ says 'does not hold the warm-up'
 expect 0 train --algo ra-td3 --env pendulum --hidden 8 --batch 8 --encoder-hidden 4 --max-steps 1 --steps 1800 \
     --warmup 1500 --normalize -o "$dir/ones"
 printf '{"replay": 300, "warmup": 100}' >"$dir/ring.json"
-stopped INT --config "$dir/ring.json" --env pendulum --hidden 8 --batch 8 --steps 100000000 -o "$dir/small"
-stopped INT --resume "$dir/small"
+ring="--config $dir/ring.json --env pendulum --hidden 8 --batch 8 --eval-every 0"
+# shellcheck disable=SC2086
+expect 0 train $ring --steps 3000 -o "$dir/ring-whole"
+# shellcheck disable=SC2086
+expect 0 train $ring --steps 1500 --checkpoint 0.001 -o "$dir/ring-parts"
+expect 0 train --resume "$dir/ring-parts" --steps 3000
+cmp -s "$dir/ring-whole/last.onnx" "$dir/ring-parts/last.onnx" || fail "a full ring was not gone on with"
 printf '{"reward": "papr"}' >"$dir/bad.json"
 expect 1 train --config "$dir/bad.json" -o "$dir/x"
 says 'reward: evaluation or paper'
@@ -101,9 +124,9 @@ if [ "$(uname -m)" = x86_64 ]; then
         OPENBLAS_CORETYPE=$1
         export OPENBLAS_CORETYPE
         shift
-        stopped INT "$@"
+        stopped TERM "$@"
     }
-    (run_core Prescott --env pendulum --hidden 16 --batch 16 --steps 100000000 --warmup 200 -o "$dir/core") || exit 1
+    (run_core Prescott --env pendulum --hidden 16 --batch 16 --steps 10000000 --warmup 200 -o "$dir/core") || exit 1
     (run_core Nehalem --resume "$dir/core" && says 'kernels for Prescott.*other roundings') || exit 1
 fi
 
@@ -111,11 +134,11 @@ fi
 "$deft" eval "$src/models/quaid/policies/td3.onnx" --scene flat -n 1 >/dev/null 2>&1 || exit 0
 cp "$src/models/quaid/robot.xml" "$src/models/quaid/flat.xml" "$src/models/quaid/ramp.xml" "$dir"
 mv "$dir/flat.xml" "$dir/mine.xml"
-# physics that diverges ends an episode, no training
-expect 0 train --hidden 16 --batch 16 --max-steps 100 --steps 3000 --warmup 500 --eval-every 0 \
-    --vary push_cm_s=300,push_chance=0.5 -o "$dir/pushed"
+# physics that diverges ends an episode, no training and no evaluation
+expect 0 train --hidden 16 --batch 16 --max-steps 100 --steps 3000 --warmup 500 --eval-every 500 \
+    --vary push_cm_s=1000,push_chance=0.5 -o "$dir/pushed"
 
-stopped HUP --scene "$dir/mine.xml" --hidden 16 --batch 16 --max-steps 50 --steps 100000000 --warmup 200 \
+stopped HUP --scene "$dir/mine.xml" --hidden 16 --batch 16 --max-steps 50 --steps 10000000 --warmup 200 \
     --eval-episodes 1 -o "$dir/moved"
 stopped HUP --resume "$dir/moved"
 mv "$dir/mine.xml" "$dir/kept.xml"
