@@ -456,7 +456,7 @@ const cli_command cmd_train = {
         "below the folder, and a summary. Any number of processes that share the folder may "
         "be given the same command: each takes runs that nobody has, and those of processes "
         "that are lost.",
-    .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o run\n"
+    .examples = "deft train --algo td3 --env pendulum --hidden 64,64 --steps 20000 -o swing\n"
                 "deft train --algo ra-td3 --steps 400000 --seed 1 -o walk\n"
                 "deft train --resume walk\n"
                 "deft train --resume walk --steps 600000\n"
