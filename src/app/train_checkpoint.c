@@ -177,7 +177,7 @@ static deft_status check_whole(const train_checkpoint *c, deft_bytes b, deft_err
     static const uint8_t zero[4] = {0};
     char name[256];
     (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
-    if (!b.data || b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
+    if (b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
         const bool old = b.size >= 8 && memcmp(b.data, magic, 7) == 0;
         return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint%s", name,
                          old ? " of this version of deft, but of another one" : "");
@@ -195,9 +195,10 @@ static deft_status read_header(train_checkpoint *c, const deft_trainer *t, deft_
     char name[256];
     uint32_t setup, inside;
     uint64_t scene;
+    (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
+    if (!b.data) return deft_fail(err, DEFT_E_FORMAT, "%s: empty", name);
     const deft_status s = check_whole(c, b, err);
     if (s != DEFT_OK) return s;
-    (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
     memcpy(&setup, b.data + AT_SETUP, sizeof setup);
     memcpy(&h->rows, b.data + AT_ROWS, sizeof h->rows);
     memcpy(&c->next_line, b.data + AT_NEXT_LINE, sizeof c->next_line);
