@@ -18,9 +18,8 @@ static const cli_opt run_opts[] = {
      CLI_TEXT, 'a', AT(algo), 0, 0},
     {"out", "RUN", "folder of the run", CLI_PATH, 'o', AT(out), 0, 0},
     {"resume", "RUN",
-     "go on with a run from its last checkpoint, bit for bit; with --steps, to more of them than "
-     "it "
-     "was begun with",
+     "go on with a run from its last checkpoint, bit for bit; with --steps, to more than it was "
+     "begun with",
      CLI_PATH, 0, AT(resume), 0, 0},
     {"config", "FILE.json",
      "settings to begin with, as in a run's config.json or some of them; options win; several: A,B",
@@ -295,7 +294,12 @@ int train_new_setup(const train_args *a, deft_arena *arena, deft_train_setup *s)
     if (a->place.wire_reward) s->wire_reward = true;
     if (a->place.target_speed > 0) s->target_speed = a->place.target_speed;
     s->load = a->load; // what another run started from is no setting
-    return apply(a, &s->train);
+    const int status = apply(a, &s->train);
+    if (status != CLI_OK || deft_train_check(&s->train, &err) == DEFT_OK) return status;
+    if (a->config) {
+        (void)deft_error_prefix(&err, "with the settings of %s", cli_escaped(a->config, arena));
+    }
+    return cli_fail(&cmd_train, &err);
 }
 
 /* The policy of --load. */
@@ -307,12 +311,6 @@ int train_load_start(const train_args *a, const deft_env *env, deft_loaded *l)
     if (status != CLI_OK || (l->model && !l->integer)) return status;
     return cli_fail_text(&cmd_train, "%s: %s", cli_escaped(a->load, l->arena),
                          l->integer ? "is an integer policy; give the float one" : l->reason);
-}
-
-static bool is_finished(const char *dir, deft_arena *arena)
-{
-    const char *const path = deft_arena_printf(arena, "%s/result.json", dir);
-    return path && access(path, F_OK) == 0;
 }
 
 static int print_result(const char *dir, deft_arena *arena)
@@ -432,7 +430,8 @@ static int run(int argc, char **argv)
     if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
     const char *const dir = a.resume ? a.resume : a.out;
     if (status == CLI_OK && a.resume) status = take_more_steps(&a, &s);
-    if (status == CLI_OK && a.resume && a.steps == NO_NUMBER && is_finished(dir, arena)) {
+    if (status == CLI_OK && a.resume && a.steps == NO_NUMBER &&
+        deft_folder_has(dir, "result.json")) {
         if (!a.json) (void)printf("%s: finished already\n", cli_escaped(dir, arena));
         if (a.json) status = print_result(dir, arena);
     } else if (status == CLI_OK) {

@@ -195,8 +195,8 @@ void cli_catch_interrupt(void)
     sa.sa_handler = on_interrupt;
     sa.sa_flags = (int)SA_RESETHAND;
     (void)sigaction(SIGINT, &sa, NULL);
-    sa.sa_flags =
-        0; // these come more than once: to a group and again by its parent, by shell and kernel
+    // these come more than once: to a group and again by its parent, by the shell and the kernel
+    sa.sa_flags = 0;
     (void)sigaction(SIGTERM, &sa, NULL);
     struct sigaction hangup; // a terminal that is lost, unless nohup has it that it does not matter
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {

@@ -88,6 +88,7 @@ deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, def
 deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err);
 /* Whether what follows a file's name makes it that of such a temporary one, as a kill leaves. */
 bool deft_file_is_temporary(const char *suffix);
+bool deft_folder_has(const char *path, const char *name); // a file or folder of that name
 /* A folder with those above it, where they are missing. DEFT_E_IO, DEFT_E_ARG. */
 deft_status deft_folder_make(const char *path, deft_error *err);
 

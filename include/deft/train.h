@@ -62,6 +62,10 @@ typedef struct deft_train_config {
  * it. DEFT_E_ARG for others. */
 deft_status deft_train_defaults(const char *algo, deft_train_config *out, deft_error *err);
 
+/* Whether every number is within its range; DEFT_E_ARG names the first that is not, and the range.
+ * deft_trainer_create asks as well. */
+deft_status deft_train_check(const deft_train_config *cfg, deft_error *err);
+
 typedef struct deft_trainer deft_trainer;
 
 /* env is cloned. DEFT_E_ARG, DEFT_E_SPACE, DEFT_E_UNSUPPORTED (no OpenBLAS). */

@@ -177,11 +177,12 @@ static deft_status check_whole(const train_checkpoint *c, deft_bytes b, deft_err
     static const uint8_t zero[4] = {0};
     char name[256];
     (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
-    if (b.size < HEADER || memcmp(b.data, magic, sizeof magic) != 0) {
-        const bool old = b.size >= 8 && memcmp(b.data, magic, 7) == 0;
+    if (b.size < sizeof magic || memcmp(b.data, magic, sizeof magic) != 0) {
+        const bool old = b.size >= sizeof magic && memcmp(b.data, magic, sizeof magic - 1) == 0;
         return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint%s", name,
                          old ? " of this version of deft, but of another one" : "");
     }
+    if (b.size < HEADER) return deft_fail(err, DEFT_E_FORMAT, "%s: cut short", name);
     uint32_t want, crc = deft_crc32(0, b.data, AT_CRC);
     memcpy(&want, b.data + AT_CRC, sizeof want);
     crc = deft_crc32(crc, zero, sizeof zero);
@@ -253,7 +254,9 @@ deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_err
                                     kept_rows(t, h.rows), err);
     }
     if (s == DEFT_OK && deft_trainer_rows(t) != h.rows) {
-        s = deft_fail(err, DEFT_E_FORMAT, "%s: damaged", c->path);
+        char name[256];
+        s = deft_fail(err, DEFT_E_FORMAT, "%s: damaged",
+                      deft_escape(name, sizeof name, c->path, PATH_MAX));
     }
     free(read);
     deft_arena_destroy(a);

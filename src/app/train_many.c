@@ -60,17 +60,9 @@ static bool cancelled(const worker *w)
     return w->opt->cancelled && w->opt->cancelled(w->opt->user);
 }
 
-static bool has(const char *dir, const char *name)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    const int n = snprintf(path, sizeof path, "%s/%s", dir, name);
-    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0;
-}
-
 static bool finished(const char *dir)
 {
-    return has(dir, "result.json");
+    return deft_folder_has(dir, "result.json");
 }
 
 /* --- progress -------------------------------------------------------------------------------- */
@@ -126,7 +118,7 @@ static deft_status train_one(worker *w, int32_t i, deft_error *err)
     deft_env *env = NULL;
     deft_status s = deft_train_setup_env(&w->job[i].setup, &env, err);
     w->reward = (double)NAN;
-    const bool resume = has(w->dir[i], "config.json");
+    const bool resume = deft_folder_has(w->dir[i], "config.json");
     const deft_train_run_options opt = {.dir = w->dir[i],
                                         .resume = resume,
                                         .checkpoint_seconds = w->opt->checkpoint_seconds,
@@ -292,7 +284,7 @@ static deft_status fork_all(worker *w, int32_t jobs)
 static deft_status check_run(const worker *w, int32_t i, deft_error *err)
 {
     char path[PATH_MAX], name[256];
-    if (!has(w->dir[i], "config.json")) return DEFT_OK;
+    if (!deft_folder_has(w->dir[i], "config.json")) return DEFT_OK;
     const int n = snprintf(path, sizeof path, "%s/config.json", w->dir[i]);
     if (n < 0 || (size_t)n >= sizeof path)
         return deft_fail(err, DEFT_E_ARG, "the path is too long");
@@ -317,12 +309,16 @@ static deft_status prepare(worker *w, deft_arena *a, deft_error *err)
     w->watch = DEFT_NEW_ARRAY(a, lease_watch, w->n);
     w->failed = DEFT_NEW_ARRAY(a, bool, w->n);
     if (!w->dir || !w->watch || !w->failed) return no_memory(err);
-    if (has(w->opt->dir, "config.json")) {
+    if (deft_folder_has(w->opt->dir, "config.json")) {
         char name[256];
         return deft_fail(err, DEFT_E_ARG, "%s holds a single run",
                          deft_escape(name, sizeof name, w->opt->dir, PATH_MAX));
     }
-    deft_status s = deft_folder_make(w->opt->dir, err);
+    deft_status s = DEFT_OK;
+    for (int32_t i = 0; s == DEFT_OK && i < w->n; i++) { // before there are folders
+        s = deft_train_check(&w->job[i].setup.train, err);
+    }
+    if (s == DEFT_OK) s = deft_folder_make(w->opt->dir, err);
     for (int32_t i = 0; s == DEFT_OK && i < w->n; i++) {
         w->dir[i] = deft_arena_printf(a, "%s/%s", w->opt->dir, w->job[i].name);
         s = w->dir[i] ? deft_folder_make(w->dir[i], err) : no_memory(err);

@@ -53,19 +53,6 @@ static deft_status io_fail(const char *path, const char *what, deft_error *err)
                      deft_escape(name, sizeof name, path, 4096), what, strerror(errno));
 }
 
-static bool exists(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0;
-}
-
-static bool has(const char *dir, const char *name)
-{
-    char path[PATH_MAX];
-    const int n = snprintf(path, sizeof path, "%s/%s", dir, name);
-    return n > 0 && (size_t)n < sizeof path && exists(path);
-}
-
 /* Whether the run is still this process's own. */
 static deft_status may_write(const run *r, deft_error *err)
 {
@@ -74,6 +61,15 @@ static deft_status may_write(const run *r, deft_error *err)
 
 /* --- policies and checkpoints ------------------------------------------------------------------
  */
+
+static deft_status write_below(const run *r, const char *name, deft_bytes b, deft_error *err)
+{
+    char path[PATH_MAX];
+    const int n = snprintf(path, sizeof path, "%s/%s", r->opt->dir, name);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return deft_fail(err, DEFT_E_ARG, "the path is too long");
+    return deft_file_write(path, b.data, b.size, err);
+}
 
 static deft_status save_policy(const run *r, bool best, const char *onnx, const char *image,
                                deft_error *err)
@@ -92,14 +88,9 @@ static deft_status save_policy(const run *r, bool best, const char *onnx, const 
         if (!m->contract.obs_scale) (void)deft_model_set_contract(m, known, &ignored);
         s = deft_onnx_write(m, a, &bytes, err);
     }
-    const char *const path = deft_arena_printf(r->arena, "%s/%s", r->opt->dir, onnx);
-    if (s == DEFT_OK && !path) s = deft_fail(err, DEFT_E_SPACE, "no memory for a path");
-    if (s == DEFT_OK) s = deft_file_write(path, bytes.data, bytes.size, err);
+    if (s == DEFT_OK) s = write_below(r, onnx, bytes, err);
     if (s == DEFT_OK && image) s = deft_image_write(m, a, &bytes, err);
-    if (s == DEFT_OK && image) {
-        s = deft_file_write(deft_arena_printf(r->arena, "%s/%s", r->opt->dir, image), bytes.data,
-                            bytes.size, err);
-    }
+    if (s == DEFT_OK && image) s = write_below(r, image, bytes, err);
     deft_arena_destroy(a);
     return s;
 }
@@ -185,21 +176,31 @@ static deft_status begin(run *r, deft_error *err)
     return s == DEFT_OK ? deft_file_write(r->config, r->json.data, r->json.size, err) : s;
 }
 
-/* What a kill left of files that were being written (deft_file_write). */
+/* What runs come to. */
+static const char *const output[] = {"policy.onnx", "policy.deft",  "policy-int8.deft",
+                                     "last.onnx",   "result.json",  "report.html",
+                                     "run.sqlite",  "progress.csv", "summary.json"};
+enum { N_OUTPUT = sizeof output / sizeof *output };
+
+/* Is this one of our files while it was being written (deft_file_write)? */
+static bool is_leftover(const char *name)
+{
+    static const char *const own[] = {"checkpoint.bin", "config.json"};
+    bool is = false;
+    for (size_t i = 0; i < N_OUTPUT + sizeof own / sizeof *own; i++) {
+        const char *const of = i < N_OUTPUT ? output[i] : own[i - N_OUTPUT];
+        const size_t n = strlen(of);
+        is = is || (strncmp(name, of, n) == 0 && deft_file_is_temporary(name + n));
+    }
+    return is;
+}
+
 static void remove_leftovers(const run *r)
 {
-    static const char *const name[] = {"checkpoint.bin",   "policy.onnx", "policy.deft",
-                                       "policy-int8.deft", "last.onnx",   "progress.csv",
-                                       "config.json",      "result.json", "report.html"};
     DIR *const d = opendir(r->opt->dir);
     if (!d) return;
     for (const struct dirent *e; (e = readdir(d));) {
-        for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
-            const size_t n = strlen(name[i]);
-            if (strncmp(e->d_name, name[i], n) == 0 && deft_file_is_temporary(e->d_name + n)) {
-                (void)unlinkat(dirfd(d), e->d_name, 0);
-            }
-        }
+        if (is_leftover(e->d_name)) (void)unlinkat(dirfd(d), e->d_name, 0);
     }
     (void)closedir(d);
 }
@@ -208,28 +209,25 @@ static void remove_leftovers(const run *r)
  * left of a run that was about to begin. */
 static deft_status check_new(const run *r, deft_error *err)
 {
-    static const char *const name[] = {"policy.onnx",  "policy.deft", "policy-int8.deft",
-                                       "last.onnx",    "result.json", "report.html",
-                                       "progress.csv", "run.sqlite",  "summary.json"};
     char dir[256];
     (void)deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX);
-    if (exists(r->config)) {
+    if (deft_folder_has(r->opt->dir, "config.json")) {
         return deft_fail(err, DEFT_E_ARG, "%s already holds a run; --resume goes on with it", dir);
     }
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
-        if (!has(r->opt->dir, name[i])) continue;
+    for (size_t i = 0; i < N_OUTPUT; i++) {
+        if (!deft_folder_has(r->opt->dir, output[i])) continue;
         return deft_fail(err, DEFT_E_ARG,
                          "%s holds a %s, but no run (no config.json): give another "
                          "folder",
-                         dir, name[i]);
+                         dir, output[i]);
     }
     DIR *const d = opendir(r->opt->dir);
     const struct dirent *e = NULL;
     while (d && (e = readdir(d))) {
         char below[PATH_MAX];
         const int n = snprintf(below, sizeof below, "%s/%s", r->opt->dir, e->d_name);
-        const bool one =
-            e->d_name[0] != '.' && n > 0 && (size_t)n < sizeof below && has(below, "config.json");
+        const bool one = e->d_name[0] != '.' && n > 0 && (size_t)n < sizeof below &&
+                         deft_folder_has(below, "config.json");
         if (one) break;
     }
     const deft_status s =
@@ -257,12 +255,12 @@ static void compare_cores(run *r)
 /* The checkpoint, or the beginning where there is none yet. */
 static deft_status go_on(run *r, deft_error *err)
 {
-    if (exists(r->at.path)) {
+    if (deft_folder_has(r->opt->dir, "checkpoint.bin")) {
         const deft_status s = train_checkpoint_load(&r->at, r->trainer, err);
         if (s == DEFT_OK) compare_cores(r);
         return s;
     }
-    const bool trained = has(r->opt->dir, "last.onnx");
+    const bool trained = deft_folder_has(r->opt->dir, "last.onnx");
     if (!trained && !r->setup->load) return DEFT_OK; // killed before the first
     char dir[256];
     return deft_fail(err, DEFT_E_FORMAT, "%s: checkpoint.bin is missing%s",

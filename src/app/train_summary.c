@@ -6,10 +6,8 @@
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Scores of the jobs of one group, one behind another. */
 typedef struct scores {
@@ -116,14 +114,6 @@ static deft_status write_summary(json_t *groups, const char *dir, deft_arena *a,
     return s;
 }
 
-static bool finished(const deft_train_job *job, const char *dir)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    const int n = snprintf(path, sizeof path, "%s/%s/result.json", dir, job->name);
-    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0;
-}
-
 int32_t deft_train_summary(const deft_train_job *all, int32_t n_all, const char *dir, deft_arena *a,
                            deft_train_group **out, deft_error *err)
 {
@@ -131,7 +121,9 @@ int32_t deft_train_summary(const deft_train_job *all, int32_t n_all, const char 
     if (!job) return no_memory(err);
     int32_t n = 0;
     for (int32_t i = 0; i < n_all; i++) {
-        if (finished(&all[i], dir)) job[n++] = all[i];
+        const char *const run = deft_arena_printf(a, "%s/%s", dir, all[i].name);
+        if (!run) return no_memory(err);
+        if (deft_folder_has(run, "result.json")) job[n++] = all[i];
     }
     if (n == 0) return 0;
     scores x = {.last = DEFT_NEW_ARRAY(a, double, n),

@@ -130,6 +130,14 @@ void deft_hex(const uint8_t *data, size_t n, char *out)
     out[2 * n] = '\0';
 }
 
+bool deft_folder_has(const char *path, const char *name)
+{
+    char whole[PATH_MAX];
+    struct stat st;
+    const int n = snprintf(whole, sizeof whole, "%s/%s", path, name);
+    return n > 0 && (size_t)n < sizeof whole && stat(whole, &st) == 0;
+}
+
 deft_status deft_folder_make(const char *path, deft_error *err)
 {
     char part[PATH_MAX];

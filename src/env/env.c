@@ -13,6 +13,19 @@ const char *const *deft_env_names(void)
     return names;
 }
 
+/* What only the quadruped has. */
+static deft_status check_others(const char *name, const deft_env_config *cfg, deft_error *err)
+{
+    if (!quaid_domain_is_zero(&cfg->domain)) {
+        return deft_fail(err, DEFT_E_ARG, "%s: nothing varies in this environment", name);
+    }
+    if (cfg->reward != DEFT_REWARD_EVALUATION || cfg->wire_reward || cfg->target_cm != 0) {
+        return deft_fail(err, DEFT_E_ARG, "%s: it has one reward only", name);
+    }
+    if (cfg->heading_rad == 0) return DEFT_OK;
+    return deft_fail(err, DEFT_E_ARG, "%s: it has no heading", name);
+}
+
 static deft_status check_config(const deft_env_config *cfg, deft_error *err)
 {
     if (!isfinite(cfg->heading_rad))
@@ -40,17 +53,8 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
     *out = NULL;
     for (size_t i = 0; name && i < sizeof classes / sizeof classes[0]; i++) {
         if (strcmp(name, classes[i]->name) != 0) continue;
-        if (classes[i] != &env_quaid && !quaid_domain_is_zero(&cfg->domain)) {
-            return deft_fail(err, DEFT_E_ARG, "%s: nothing varies in this environment", name);
-        }
-        if (classes[i] != &env_quaid &&
-            (cfg->reward != DEFT_REWARD_EVALUATION || cfg->wire_reward || cfg->target_cm != 0)) {
-            return deft_fail(err, DEFT_E_ARG, "%s: it has one reward only", name);
-        }
-        if (classes[i] != &env_quaid && cfg->heading_rad != 0) {
-            return deft_fail(err, DEFT_E_ARG, "%s: it has no heading", name);
-        }
-        const deft_status s = check_config(cfg, err);
+        deft_status s = check_config(cfg, err);
+        if (s == DEFT_OK && classes[i] != &env_quaid) s = check_others(name, cfg, err);
         return s == DEFT_OK ? classes[i]->create(cfg, out, err) : s;
     }
     return deft_fail(err, DEFT_E_ARG,

@@ -114,6 +114,16 @@ expect 0 train $ring --steps 3000 -o "$dir/ring-whole"
 expect 0 train $ring --steps 1500 --checkpoint 0.001 -o "$dir/ring-parts"
 expect 0 train --resume "$dir/ring-parts" --steps 3000
 cmp -s "$dir/ring-whole/last.onnx" "$dir/ring-parts/last.onnx" || fail "a full ring was not gone on with"
+printf '{"gamma": 2}' >"$dir/bad.json"
+expect 1 train --config "$dir/bad.json" --seeds 2 -o "$dir/x"
+says 'bad.json: training: gamma: from 0 to 1'
+[ ! -e "$dir/x" ] || fail "folders of runs that cannot be"
+head -c 50 "$dir/a/checkpoint.bin" >"$dir/cut"
+cp -r "$dir/a" "$dir/cut-run"
+rm "$dir/cut-run/result.json"
+cp "$dir/cut" "$dir/cut-run/checkpoint.bin"
+expect 1 train --resume "$dir/cut-run"
+says 'checkpoint.bin: cut short'
 printf '{"reward": "papr"}' >"$dir/bad.json"
 expect 1 train --config "$dir/bad.json" -o "$dir/x"
 says 'reward: evaluation or paper'
