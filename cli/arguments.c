@@ -52,6 +52,9 @@ int cli_load(const cli_command *c, const char *path, const deft_load_options *op
 {
     deft_error err = {DEFT_OK, ""};
     if (deft_load(path, opt, out, &err) != DEFT_OK) return cli_fail(c, &err);
+    for (int32_t k = 0; out->graph && k < out->graph->n_note; k++) {
+        cli_note(c, "%s: %s", cli_basename(path, out->arena), out->graph->note[k]);
+    }
     cli_note_assumptions(c, out);
     return CLI_OK;
 }

@@ -2,8 +2,8 @@
 """Policies as PyTorch exporters write them, with what PyTorch computes for them.
 
 Writes tests/golden/policies/NAME.onnx and NAME.csv for every module below. The CSV holds a
-recurrent rollout from a zero state: columns obs0.. (what the network was fed) and act0.. (what it
-answered). Needs Debian's python3-torch (1.13) and python3-onnx; deterministic.
+recurrent rollout from a zero state: columns obs0.. (what the network was fed, without a flag that
+resets) and act0.. (what it answered). Needs Debian's python3-torch (1.13) and python3-onnx; deterministic.
 
     /usr/bin/python3 tools/make_policy_fixtures.py [NAME...]
 """
@@ -1086,6 +1086,134 @@ def write_csv(name, n_obs, rows):
     print(f"{name}: {(OUT / (name + '.onnx')).stat().st_size} bytes")
 
 
+# --- fixed batches, flags that reset, constants, convolutions ------------------------------------
+@policy(opset=13)
+def batch_of_32():
+    net = mlp([OBS, 32, ACT], nn.Tanh)
+    net.batch = 32
+    return net
+
+
+class BatchGru(nn.Module):
+    """A fixed batch with reshapes to it and a state [1][batch][HID]."""
+
+    def __init__(self):
+        super().__init__()
+        self.batch = 8
+        self.gru, self.head = nn.GRU(OBS, HID), nn.Linear(HID, ACT)
+        self.names = ["obs", "h_in"], ["actions", "h_out"]
+
+    def state(self):
+        return [torch.zeros(1, self.batch, HID)]
+
+    def forward(self, x, h):
+        y, h = self.gru(x.reshape(1, self.batch, OBS), h)
+        return torch.tanh(self.head(y)).reshape(self.batch, ACT), h
+
+
+@policy(opset=14)
+def batch_of_8_gru():
+    return BatchGru()
+
+
+class Flagged(nn.Module):
+    """A state that the graph itself resets: h (1 - flag), or where(flag > 0, 0, h)."""
+
+    flag = True
+
+    def __init__(self, choose):
+        super().__init__()
+        self.choose = choose
+        self.lstm, self.head = nn.LSTM(OBS, HID), nn.Linear(HID, ACT)
+        self.names = (["obs", "h_in", "c_in", "episode_starts"],
+                      ["actions", "h_out", "c_out"])
+
+    def state(self):
+        return [torch.zeros(1, 1, HID), torch.zeros(1, 1, HID)]
+
+    def forward(self, x, h, c, flag):
+        if self.choose:
+            h, c = (torch.where(flag.reshape(1, 1, 1) > 0.5, torch.zeros_like(s), s) for s in (h, c))
+        else:
+            h, c = (s * (1.0 - flag).reshape(1, 1, 1) for s in (h, c))
+        y, (h, c) = self.lstm(x.unsqueeze(0), (h, c))
+        return self.head(y.squeeze(0)), h, c
+
+
+@policy(opset=13)
+def recurrent_ppo_flag():
+    return Flagged(False)
+
+
+@policy(opset=13)
+def reset_where():
+    return Flagged(True)
+
+
+@policy(opset=13)
+def locked_joint():
+    class Locked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, ACT - 1], nn.ELU)
+
+        def forward(self, x):
+            y = self.net(x)
+            return torch.cat([y[:, :1], torch.full((1, 1), 0.25), y[:, 1:]], 1)
+
+    return Locked()
+
+
+@policy(opset=13)
+def masked_choice():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = mlp([OBS, 24, 6])
+            self.register_buffer("allowed", torch.tensor([1, 0, 1, 1, 0, 1]).bool())
+
+        def forward(self, x):
+            return self.q(x).masked_fill(~self.allowed, -1e8).argmax(1)
+
+    return Masked()
+
+
+@policy(opset=13, obs=60)
+def conv1d_history():
+    """Ten frames of six numbers, as RMA reads them; strided, then grouped and padded."""
+
+    class Conv(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv1d(6, 8, 4, stride=2)
+            self.second = nn.Conv1d(8, 8, 3, padding=1, groups=2, bias=False)
+            self.head = nn.Linear(32, ACT)
+
+        def forward(self, x):
+            y = torch.relu(self.first(x.reshape(1, 10, 6).transpose(1, 2)))
+            return torch.tanh(self.head(nn.functional.elu(self.second(y)).flatten(1)))
+
+    return Conv()
+
+
+@policy(opset=13, obs=54)
+def conv2d_heights():
+    """A map of heights, 7 x 6, beside twelve other observations; dilated."""
+
+    class Heights(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 2, dilation=2)
+            self.head = mlp([12 + 2 * 3 * 2, 16, ACT], nn.ELU)
+
+        def forward(self, x):
+            y = torch.relu(self.first(x[:, 12:].reshape(1, 1, 7, 6)))
+            y = torch.relu(self.second(y)).flatten(1)
+            return self.head(torch.cat([x[:, :12], y], 1))
+
+    return Heights()
+
+
 # --- export --------------------------------------------------------------------------------------
 def build(name):
     make, opset, n_obs, steps, export = REGISTRY[name]
@@ -1097,7 +1225,9 @@ def build(name):
     path = OUT / f"{name}.onnx"
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        args = tuple(torch.zeros(1, n) for n in split) + tuple(state)
+        args = tuple(torch.zeros(getattr(net, "batch", 1), n) for n in split) + tuple(state)
+        if hasattr(net, "flag"):
+            args += (torch.zeros(1),)
         # constant folding off for some: chains of Shape, Gather and Slice stay in the graph
         torch.onnx.export(net, args, str(path), opset_version=opset, input_names=names[0],
                           output_names=names[1], do_constant_folding=opset != 15)
@@ -1105,10 +1235,14 @@ def build(name):
 
     obs = torch.randn(steps, n_obs, generator=torch.Generator().manual_seed(1))
     rows = []
+    if hasattr(net, "batch"):
+        net.batch = 1
+        state = net.state() if state else []
     with torch.no_grad():
         for t in range(steps):
             x = obs[t:t + 1]
-            y = net(*torch.split(x, split, 1), *state)
+            flag = [torch.full((1,), float(t == 0))] if hasattr(net, "flag") else []
+            y = net(*torch.split(x, split, 1), *state, *flag)
             y = list(y) if isinstance(y, tuple) else [y]
             action = y[0].reshape(-1)
             if state:

@@ -106,11 +106,22 @@ typedef struct deft_graph {
     deft_port *input; // initializers are not inputs
     deft_port *output;
     deft_meta *meta;
+    int32_t n_note; // what deft_graph_settle did, for people
+    const char *const *note;
 } deft_graph;
 
-/* Checks what readers fill in (indices, one producer a value, no cycle, opset 7 to 21), sets
+/* Checks what readers fill in (indices, one producer a value, no cycle, opset 7 to 25), sets
  * producers and sorts the nodes. Errors name the node. */
 deft_status deft_graph_finish(deft_graph *g, deft_error *err);
+
+/* What the ports leave open, found out by running the graph before it is understood:
+ *   sizes that inputs do not declare, where only one of the constants' sizes fits;
+ *   a fixed batch whose rows are all one network becomes one row;
+ *   inputs that reset a state ("done", "episode_start") become constants: deft_policy_reset does
+ *   what they do.
+ * Whatever changes is said in g->note. DEFT_E_UNSUPPORTED names the input and what to do where
+ * sizes stay open or a batch cannot become one row. A graph that cannot be run stays as it is. */
+deft_status deft_graph_settle(deft_graph *g, deft_error *err);
 
 /* "node 12 'Gemm' (/actor/0/Gemm)", escaped, for messages. Returns buf. */
 const char *deft_node_label(const deft_graph *g, int32_t node, char *buf, size_t n);

@@ -50,6 +50,8 @@ static deft_status load_onnx(deft_bytes bytes, const deft_load_options *opt, def
 {
     deft_status s = deft_onnx_read(bytes, l->path, l->arena, &l->graph, err);
     if (s != DEFT_OK) return s;
+    s = deft_graph_settle(l->graph, err);
+    if (s != DEFT_OK) return s;
     deft_understand_options understand = opt->understand;
     understand.rewire_cascade = false; // the graph is verified as it is
     s = deft_understand(l->graph, &understand, &l->model, err);

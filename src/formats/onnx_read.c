@@ -31,8 +31,8 @@ static deft_status check_model(const Onnx__ModelProto *m, deft_graph *g, deft_er
     for (size_t i = 0; i < m->n_opset_import; i++) {
         if (!default_domain(m->opset_import[i]->domain)) continue;
         const int64_t v = m->opset_import[i]->version;
-        if (v < 7 || v > 21)
-            return deft_fail(err, DEFT_E_UNSUPPORTED, "opset %lld: 7 to 21 are read", (long long)v);
+        if (v < 7 || v > 25)
+            return deft_fail(err, DEFT_E_UNSUPPORTED, "opset %lld: 7 to 25 are read", (long long)v);
         g->opset = (int32_t)v;
     }
     if (!g->opset)

@@ -174,8 +174,8 @@ static deft_status reorder(deft_graph *g, const int32_t *queue, deft_error *err)
 
 deft_status deft_graph_finish(deft_graph *g, deft_error *err)
 {
-    if (g->opset < 7 || g->opset > 21)
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "opset %d: 7 to 21 are read", (int)g->opset);
+    if (g->opset < 7 || g->opset > 25)
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "opset %d: 7 to 25 are read", (int)g->opset);
     deft_status s = link_producers(g, err);
     if (s == DEFT_OK) s = check_sources(g, err);
     if (s != DEFT_OK || g->n_node == 0) return s;

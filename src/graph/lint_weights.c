@@ -48,6 +48,7 @@ static double distance_from_uniform(lint *l, const float *w, int64_t n, double b
 static bool is_uniform(lint *l, lint_matrix x, double bound, double *worst)
 {
     const int64_t n = (int64_t)x.rows * x.cols;
+    if (n < MIN_DUPLICATE) return false; // a few numbers may be anything
     const double d = distance_from_uniform(l, x.w, n, bound);
     if (d * sqrt((double)n) > kolmogorov) return false;
     *worst = fmax(*worst, d);
@@ -176,6 +177,15 @@ static bool same_weights(const deft_layer *a, const deft_layer *b)
     return a->kind == b->kind;
 }
 
+/* "conv" and "conv.3": one module at several places, which share their weights on purpose. */
+static bool one_module(const deft_layer *a, const deft_layer *b)
+{
+    if (!a->name || !b->name) return false;
+    const size_t n = strlen(a->name);
+    return n > 0 && strncmp(a->name, b->name, n) == 0 && b->name[n] == '.' &&
+           b->name[n + 1 + strspn(b->name + n + 1, "0123456789")] == '\0';
+}
+
 static void lint_duplicate(lint *l, int32_t k)
 {
     char a[LINT_LABEL], b[LINT_LABEL];
@@ -184,6 +194,7 @@ static void lint_duplicate(lint *l, int32_t k)
     if (!x.w || largest(x.w, (int64_t)x.rows * x.cols) == 0) return;
     for (int32_t j = 0; j < k; j++) {
         if (!same_weights(&l->m->layer[j], y)) continue;
+        if (one_module(&l->m->layer[j], y)) return;
         lint_add(l, "duplicate-layers", "%s has exactly the weights of %s", lint_layer(l, k, a),
                  lint_layer(l, j, b));
         return;

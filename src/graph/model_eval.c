@@ -114,6 +114,17 @@ static void linear(const float *w, const float *b, const float *x, const int32_t
     }
 }
 
+double model_eval_terms(deft_model_eval *e, int32_t layer, int32_t o)
+{
+    const deft_layer *const l = &e->m->layer[layer];
+    if (l->kind != DEFT_LAYER_DENSE) return 0;
+    if (o == 0) gather(e, l->in, l->n_segment, e->x);
+    const float *const w = l->weight + (size_t)o * (size_t)l->n_in;
+    double sum = l->bias ? fabs((double)l->bias[o]) : 0;
+    for (int32_t i = 0; i < l->n_in; i++) sum += fabs((double)w[i] * (double)e->x[i]);
+    return sum;
+}
+
 static void gru(deft_model_eval *e, const deft_layer *l, const float *h, float *h_new)
 {
     const int32_t n = l->n_out;

@@ -53,6 +53,7 @@ typedef struct op_entry {
     op_fn *run;
 } op_entry;
 extern const op_entry op_table_elementwise[], op_table_linear[], op_table_shape[], op_table_index[],
-    op_table_reduce[], op_table_recurrent[], op_table_quantize[], op_table_constant[];
+    op_table_reduce[], op_table_recurrent[], op_table_quantize[], op_table_constant[],
+    op_table_conv[];
 
 #endif

@@ -248,9 +248,9 @@ int64_t op_product(const deft_tensor *t, int32_t from, int32_t to)
 
 op_fn *op_find(const char *name)
 {
-    const op_entry *const tables[] = {op_table_elementwise, op_table_linear,  op_table_shape,
-                                      op_table_index,       op_table_reduce,  op_table_recurrent,
-                                      op_table_quantize,    op_table_constant};
+    const op_entry *const tables[] = {op_table_elementwise, op_table_linear,   op_table_shape,
+                                      op_table_index,       op_table_reduce,   op_table_recurrent,
+                                      op_table_quantize,    op_table_constant, op_table_conv};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         for (const op_entry *e = tables[i]; e->name; e++)
             if (strcmp(e->name, name) == 0) return e->run;

@@ -94,6 +94,7 @@ typedef struct und_op {
     const float *bias;    // [n] or NULL
     int32_t weight_value; // of the graph, for names, -1: none
     bool mean;            // DENSE of one row of 1 / n_in
+    bool gathers;         // DENSE of inputs from all over: its columns may change places
     float epsilon;
     /* found later */
     const und_ref *alt; // MAP [n]: element k is alt_act(alt[k]); NULL: not known to be one
@@ -252,7 +253,8 @@ typedef struct und_entry {
     const char *op;
     und_handler *run;
 } und_entry;
-extern const und_entry und_move_table[], und_map_table[], und_linear_table[], und_cell_table[];
+extern const und_entry und_move_table[], und_map_table[], und_linear_table[], und_cell_table[],
+    und_conv_table[];
 
 deft_status und_move(und *u, int32_t k);
 /* A dense op over in [n_in] with weight [n][n_in] and bias [n] or NULL. Returns its index, -1: no

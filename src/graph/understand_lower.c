@@ -1,6 +1,7 @@
 /* understand_lower.c - from the action down: what it depends on becomes layer drafts. */
 #include "graph/understand.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* --- drafts ---------------------------------------------------------------------------------- */
@@ -361,6 +362,37 @@ static deft_status resolve_all(und *u, const und_ref *r, int32_t n, und_src *out
     return s;
 }
 
+typedef struct column {
+    und_src src;
+    int32_t at;
+} column;
+
+static int by_source(const void *a, const void *b)
+{
+    const und_src *const x = &((const column *)a)->src, *const y = &((const column *)b)->src;
+    if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+    if (x->index != y->index) return x->index < y->index ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Columns in the order of their sources, so that they are read in few pieces. */
+static deft_status sort_columns(und *u, und_draft *d)
+{
+    const size_t n = (size_t)d->l.n_in;
+    column *const c = DEFT_NEW_ARRAY(u->a, column, n);
+    float *const w = DEFT_NEW_ARRAY(u->a, float, n *(size_t)d->l.n_out);
+    if (!c || !w) return und_no_memory(u);
+    for (size_t i = 0; i < n; i++) c[i] = (column){d->in[i], (int32_t)i};
+    qsort(c, n, sizeof *c, by_source);
+    for (size_t i = 0; i < n; i++) {
+        d->in[i] = c[i].src;
+        for (size_t o = 0; o < (size_t)d->l.n_out; o++)
+            w[o * n + i] = d->l.weight[o * n + (size_t)c[i].at];
+    }
+    d->l.weight = w;
+    return DEFT_OK;
+}
+
 static deft_status resolve_drafts(und *u)
 {
     deft_status s = DEFT_OK;
@@ -370,6 +402,8 @@ static deft_status resolve_drafts(und *u)
         if (!d->in) d->in = DEFT_NEW_ARRAY(u->a, und_src, d->l.n_in);
         if (!d->in) return und_no_memory(u);
         s = resolve_all(u, d->ref, n, d->in, k);
+        if (s == DEFT_OK && d->l.kind == DEFT_LAYER_DENSE && u->op[d->op]->gathers)
+            s = sort_columns(u, d);
     }
     if (s != DEFT_OK) return s;
     u->out_src = DEFT_NEW_ARRAY(u->a, und_src, u->n_out);

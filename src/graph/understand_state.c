@@ -14,6 +14,7 @@ static const char *const action_names[] = {"action",
                                            "mean",
                                            "mu",
                                            "deterministic_actions",
+                                           "act",
                                            "policy",
                                            "output"};
 
@@ -399,12 +400,50 @@ static deft_status action_by_name(und *u, const char *want)
                      deft_escape(name, sizeof name, want, 1024));
 }
 
-/* The output whose name says so, else the first. */
+/* Does output q have the shape and the beginning of the name of an input that sounds like a state?
+ * Then a state that nobody understood is likelier than an action. */
+static bool resembles_state(const und *u, int32_t q)
+{
+    const char *const name = u->g->value[u->g->output[q].value].name;
+    for (int32_t p = 0; p < u->g->n_input; p++) {
+        const char *const old = u->g->value[u->g->input[p].value].name;
+        const und_value *const in = &u->value[u->g->input[p].value], *const o = output(u, q);
+        if (u->pair[p] >= 0 || !und_sounds_like_state(old) || strncmp(old, name, 2) != 0) continue;
+        if (!o->e || (in->e && in->shape.count == o->shape.count)) return true;
+    }
+    return false;
+}
+
+static bool may_be_action(const und *u, int32_t q)
+{
+    return !output(u, q)->t && !carries_state(u, q) && !resembles_state(u, q);
+}
+
+/* Several outputs could be the action, and their names do not say which one. */
+static deft_status ask_for_action(und *u)
+{
+    char list[320] = "", name[64];
+    int32_t last = -1;
+    for (int32_t q = 0; q < u->g->n_output; q++) {
+        if (!may_be_action(u, q)) continue;
+        const size_t at = strlen(list);
+        const long long n = output(u, q)->e ? (long long)output(u, q)->shape.count : 0;
+        (void)snprintf(list + at, sizeof list - at, "%s'%s' (%lld)", at ? ", " : "",
+                       output_name(u, q, name, sizeof name), n);
+        if (last < 0 || n > 1) last = q;
+    }
+    return deft_fail(u->err, DEFT_E_UNSUPPORTED,
+                     "several outputs could be the action: %s; say which one, for instance "
+                     "--action-output %s",
+                     list, output_name(u, last, name, sizeof name));
+}
+
+/* The output whose name says so, or the only one. */
 static deft_status guess_action(und *u)
 {
     int32_t n = 0, first = -1;
     for (int32_t q = u->g->n_output - 1; q >= 0; q--) {
-        if (output(u, q)->t || carries_state(u, q)) continue;
+        if (!may_be_action(u, q)) continue;
         first = q;
         n++;
     }
@@ -412,18 +451,41 @@ static deft_status guess_action(und *u)
         return deft_fail(u->err, DEFT_E_UNSUPPORTED,
                          "no output of the graph is an action: all are constants or state");
     u->action = first;
-    bool named = false;
+    bool named = n == 1;
     for (size_t i = 0; i < sizeof action_names / sizeof action_names[0] && !named; i++)
         for (int32_t q = 0; q < u->g->n_output && !named; q++) {
             named = same_word(u->g->value[u->g->output[q].value].name, action_names[i]) &&
-                    !output(u, q)->t && !carries_state(u, q);
+                    may_be_action(u, q);
             if (named) u->action = q;
         }
+    if (!named) return ask_for_action(u);
     char name[160];
-    if (n > 1 && deft_model_assume(u->m, "output '%s' is the action (%s of %d that could be)",
-                                   output_name(u, u->action, name, sizeof name),
-                                   named ? "by its name, one" : "the first", (int)n) != DEFT_OK)
+    if (n > 1 &&
+        deft_model_assume(u->m, "output '%s' is the action (by its name, one of %d that could be)",
+                          output_name(u, u->action, name, sizeof name), (int)n) != DEFT_OK)
         return und_no_memory(u);
+    return DEFT_OK;
+}
+
+/* A constant among the outputs (a joint that is locked, a choice that is masked out) becomes a row
+ * of zeros and its bias. */
+static deft_status take_constants(und *u, und_ref computed)
+{
+    const int32_t node = u->g->value[u->out_from].producer;
+    for (int32_t k = 0; k < u->n_out; k++) {
+        if (u->out[k].op >= 0) continue;
+        und_ref *const in = DEFT_NEW(u->a, und_ref);
+        float *const weight = DEFT_NEW(u->a, float), *const bias = DEFT_NEW(u->a, float);
+        if (!in || !weight || !bias) return und_no_memory(u);
+        *in = computed;
+        *bias = u->out[k].c;
+        const int32_t at = und_add_dense(u, node, in, (const int32_t[]){1, 1}, weight);
+        if (at < 0) return und_no_memory(u);
+        u->op[at]->bias = bias;
+        u->op[at]->value = -1;
+        u->out[k] = (und_ref){und_unique(u), 0, 0};
+        if (u->out[k].op < 0) return und_no_memory(u);
+    }
     return DEFT_OK;
 }
 
@@ -457,11 +519,12 @@ static deft_status take_outputs(und *u)
     u->n_out = (int32_t)n;
     u->out = deft_arena_copy(u->a, e, (size_t)n * sizeof *e);
     if (!u->out) return und_no_memory(u);
-    for (int32_t k = 0; k < u->n_out; k++)
-        if (u->out[k].op < 0)
-            return deft_fail(u->err, DEFT_E_UNSUPPORTED, "action %d is constant (%g)", (int)k,
-                             (double)u->out[k].c);
-    return DEFT_OK;
+    int32_t computed = 0;
+    while (computed < u->n_out && u->out[computed].op < 0) computed++;
+    if (computed == u->n_out)
+        return deft_fail(u->err, DEFT_E_UNSUPPORTED, "every action is constant (the first: %g)",
+                         (double)u->out[0].c);
+    return take_constants(u, u->out[computed]);
 }
 
 deft_status und_choose_action(und *u)

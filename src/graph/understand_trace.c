@@ -266,7 +266,7 @@ static deft_status fold_shape(und *u, int32_t k)
 static und_handler *find_handler(const char *op)
 {
     const und_entry *const tables[] = {und_move_table, und_map_table, und_linear_table,
-                                       und_cell_table};
+                                       und_cell_table, und_conv_table};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const und_entry *e = tables[t]; e->op; e++)
             if (strcmp(e->op, op) == 0) return e->run;

@@ -7,6 +7,8 @@
 
 /* Every eighth step is this much louder, so that clips and saturated gates have their say. */
 enum { LOUD_EVERY = 8, LOUD = 8 };
+/* A sum of terms of 1e5 that comes to 1 is as exact as its terms, of which a part is a margin. */
+enum { TERMS = 16 };
 
 typedef struct verifier {
     const deft_graph *g;
@@ -18,6 +20,7 @@ typedef struct verifier {
     const deft_tensor **out; // [g->n_output], of the last step
     float *obs, *act;        // [n_obs], [n_act]
     float *y;                // [n_output] outputs of the network
+    double *terms;           // [widest layer]
     float tolerance, worst;
     double loudest; // number of the step's layers so far, at least 1
     int32_t step;
@@ -30,7 +33,8 @@ typedef struct pairing {
     const int32_t *value;
     const int64_t *element;
     int32_t n;
-    const char *what; // "layer 3 'actor.0'", escaped
+    const char *what;    // "layer 3 'actor.0'", escaped
+    const double *terms; // [n] what they are sums of, as sizes; NULL: not known
 } pairing;
 
 static deft_status no_memory(const verifier *v)
@@ -63,7 +67,11 @@ static deft_status allocate(verifier *v)
     v->obs = DEFT_NEW_ARRAY(v->arena, float, c->n_obs);
     v->act = DEFT_NEW_ARRAY(v->arena, float, c->n_act);
     v->y = DEFT_NEW_ARRAY(v->arena, float, m->n_output);
-    if (!v->in || !v->out || !v->obs || !v->act || !v->y) return no_memory(v);
+    int32_t widest = 0;
+    for (int32_t k = 0; k < m->n_layer; k++)
+        if (m->layer[k].n_out > widest) widest = m->layer[k].n_out;
+    v->terms = DEFT_NEW_ARRAY(v->arena, double, widest);
+    if (!v->in || !v->out || !v->obs || !v->act || !v->y || !v->terms) return no_memory(v);
     for (int32_t i = 0; i < v->g->n_input; i++) {
         const deft_port_role *r = &m->port[i];
         deft_dtype type = v->g->input[i].dtype;
@@ -172,8 +180,8 @@ static double difference(double a, double b)
 }
 
 /* Differences count absolutely up to numbers of size 1, beyond it relative to the largest, of the
- * layers before as well: what is squashed was a sum of those, and is as exact as that sum. In a
- * loud step the observations are louder too. */
+ * layers before as well: what is squashed was a sum of those, and is as exact as that sum, and a
+ * sum is as exact as its own terms. In a loud step the observations are louder too. */
 static deft_status compare(verifier *v, const pairing *p)
 {
     double size = fmax(gain_of(v), v->loudest), want;
@@ -187,7 +195,8 @@ static deft_status compare(verifier *v, const pairing *p)
     v->loudest = fmax(v->loudest, size);
     for (int32_t k = 0; p->value && k < p->n; k++) {
         if (p->value[k] < 0 || !graph_number(v, p, k, &want)) continue;
-        const double d = difference((double)p->x[k], want) / size;
+        const double own = p->terms && isfinite(p->terms[k]) ? p->terms[k] / TERMS : 0;
+        const double d = difference((double)p->x[k], want) / fmax(size, own);
         if (!(d <= (double)v->worst)) v->worst = (float)d; // also where d is NaN
         if (!(d <= (double)v->tolerance)) return mismatch(v, p, k, want);
     }
@@ -213,7 +222,7 @@ static deft_status compare_actions(verifier *v)
 {
     const deft_model *m = v->m;
     if (!m->act_value) return DEFT_OK;
-    pairing p = {v->act, m->act_value, m->act_element, m->n_output, "the actions"};
+    pairing p = {v->act, m->act_value, m->act_element, m->n_output, "the actions", NULL};
     if (m->contract.discrete) {
         int32_t *value = DEFT_NEW_ARRAY(v->arena, int32_t, m->n_output);
         if (!value) return no_memory(v);
@@ -234,8 +243,13 @@ static deft_status compare_layers(verifier *v)
         (void)deft_escape(name, sizeof name, l->name ? l->name : "", 1024);
         (void)snprintf(what, sizeof what, "%s layer %d '%s'", deft_layer_kind_name(l->kind), (int)k,
                        name);
-        const pairing p = {deft_model_eval_layer(v->policy, k), l->origin_value, l->origin_element,
-                           l->n_out, what};
+        for (int32_t i = 0; i < l->n_out; i++) v->terms[i] = model_eval_terms(v->policy, k, i);
+        const pairing p = {deft_model_eval_layer(v->policy, k),
+                           l->origin_value,
+                           l->origin_element,
+                           l->n_out,
+                           what,
+                           v->terms};
         const deft_status s = compare(v, &p);
         if (s != DEFT_OK) return s;
     }

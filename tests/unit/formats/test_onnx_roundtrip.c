@@ -147,7 +147,7 @@ static bool understand(const char *path, deft_arena *a, deft_model **m, deft_err
     deft_graph *g = NULL;
     const deft_understand_options opt = {0};
     return deft_onnx_read_file(path, a, &g, err) == DEFT_OK &&
-           deft_understand(g, &opt, m, err) == DEFT_OK;
+           deft_graph_settle(g, err) == DEFT_OK && deft_understand(g, &opt, m, err) == DEFT_OK;
 }
 
 static void check_policy(const char *dir, const char *name)

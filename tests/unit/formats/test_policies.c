@@ -43,6 +43,18 @@ static const expected table[] = {
     {"aug_slices", "GGDDD", "relu,relu,tanh", 2, 16, DEFT_WIRING_CASCADE, ""},
     {"aug_slices_scatter_delayed", "GGGDDD", "relu,relu,tanh", 3, 16, DEFT_WIRING_DELAYED, ""},
     {"aug_stack", "GGGDDD", "relu,relu,tanh", 3, 16, DEFT_WIRING_CASCADE, ""},
+    {"batch_of_32", "DD", "tanh,none", 0, 0, DEFT_WIRING_NONE, ""},
+    {"batch_of_8_gru", "GD", "tanh", 1, 16, DEFT_WIRING_NONE, ""},
+    {"conv1d_history", "DDDDDDD", "relu,relu,relu,relu,elu,elu,tanh", 0, 0, DEFT_WIRING_NONE, ""},
+    {"conv2d_heights", "DDDDDDDDDDDDDDDDDDDDDDDDDDDD",
+     "relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,relu,"
+     "relu,"
+     "relu,relu,relu,relu,relu,relu,relu,elu,none",
+     0, 0, DEFT_WIRING_NONE, ""},
+    {"locked_joint", "DDD", "elu,none,none", 0, 0, DEFT_WIRING_NONE, ""},
+    {"masked_choice", "DDD", "relu,none,none", 0, 0, DEFT_WIRING_NONE, "d"},
+    {"recurrent_ppo_flag", "LD", "none", 1, 16, DEFT_WIRING_NONE, ""},
+    {"reset_where", "LD", "none", 1, 16, DEFT_WIRING_NONE, ""},
     {"batchnorm", "DD", "relu,tanh", 0, 0, DEFT_WIRING_NONE, "os"},
     {"brax_swish", "DDD", "silu,silu,tanh", 0, 0, DEFT_WIRING_NONE, "os"},
     {"cleanrl_sac_logstd", "DDD", "relu,relu,tanh", 0, 0, DEFT_WIRING_NONE, ""},
@@ -196,6 +208,7 @@ static deft_model *understand(const char *path, deft_arena *a, deft_graph **g, d
     const deft_understand_options opt = {0};
     deft_model *m = NULL;
     if (deft_onnx_read_file(path, a, g, err) != DEFT_OK) return NULL;
+    if (deft_graph_settle(*g, err) != DEFT_OK) return NULL;
     return deft_understand(*g, &opt, &m, err) == DEFT_OK ? m : NULL;
 }
 

@@ -91,9 +91,8 @@ static void test_action_output(void)
     fixture f;
     const char *const plain[3] = {"a", "b", "c"}, *const named[3] = {"value", "Actions", "c"};
     three_outputs(&f, plain);
-    understood(&f, NULL);
-    CHECK(f.m && f.m->n_output == 1 && assumes(f.m, "'a' is the action (the first of 3"), "first");
-    end(&f);
+    refused(&f, NULL, DEFT_E_UNSUPPORTED,
+            "'a' (1), 'b' (2), 'c' (3); say which one, for instance --action-output c");
     three_outputs(&f, named);
     understood(&f, NULL);
     CHECK(f.m && f.m->n_output == 2 && assumes(f.m, "'Actions' is the action"), "by name");
@@ -118,7 +117,12 @@ static void test_constant_outputs(void)
     const int32_t both = node2(&f, "Concat", "action", dense(&f, "y", f.obs, 2), one);
     small_attr(&f.s, (deft_attr){.name = "axis", .kind = DEFT_ATTR_INT, .i = 1});
     small_output(&f.s, both);
-    refused(&f, NULL, DEFT_E_UNSUPPORTED, "action 2 is constant");
+    understood(&f, NULL);
+    CHECK(f.m && f.m->n_output == 3, "a locked joint");
+    end(&f);
+    start(&f);
+    small_output(&f.s, node2(&f, "Mul", "action", dense(&f, "y", f.obs, 2), scalar(&f, "zero", 0)));
+    refused(&f, NULL, DEFT_E_UNSUPPORTED, "every action is constant");
 }
 
 static void test_discrete(void)
