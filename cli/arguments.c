@@ -7,8 +7,11 @@
 
 #define LOAD(field) offsetof(deft_load_options, field)
 const cli_opt cli_policy_opts[] = {
-    {"encoder", "FILE", "second checkpoint, with the encoder of a TorchScript or .pt actor",
+    {"encoder", "FILE", "the encoder whose output the policy reads, of the same kind of file",
      CLI_PATH, 0, LOAD(encoder), 0, 0},
+    {"encoder-output", "first|last",
+     "ONNX: where the encoder's output stands among what one input of the policy reads", CLI_CHOICE,
+     0, LOAD(encoder_output), 0, 0},
     {"against", "FILE.onnx", "verify a checkpoint against this graph of the same policy", CLI_PATH,
      0, LOAD(against), 0, 0},
     {"contract", "quaid|quaid-normalised|pendulum",

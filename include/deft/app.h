@@ -13,11 +13,12 @@ extern "C" {
 
 /* What every subcommand that reads a policy takes. Zero: find out. */
 typedef struct deft_load_options {
-    const char *encoder;  // second checkpoint, for TorchScript and .pt files
-    const char *against;  // ONNX to verify a checkpoint against
-    const char *contract; // see deft_model_set_contract
-    const char *rewire;   // "cascade" or NULL
-    const char *previous; // "first", "last", "none" or NULL: as the file or contract says
+    const char *encoder;        // second checkpoint, for TorchScript and .pt files; ONNX: its graph
+    const char *encoder_output; // ONNX: "first" or "last" among what the policy's input reads
+    const char *against;        // ONNX to verify a checkpoint against
+    const char *contract;       // see deft_model_set_contract
+    const char *rewire;         // "cascade" or NULL
+    const char *previous;       // "first", "last", "none" or NULL: as the file or contract says
     int32_t sensed;  // observations that an environment or a recording gives, 0: unknown. A policy
                      // with n_act inputs more, and no word of previous actions, gets those first
     const char *env; // environment it is to run in, NULL: none. A policy of raw sensor values is

@@ -114,6 +114,13 @@ typedef struct deft_graph {
  * producers and sorts the nodes. Errors name the node. */
 deft_status deft_graph_finish(deft_graph *g, deft_error *err);
 
+/* An encoder and a policy that reads its output as one graph, in the policy's arena: observations
+ * are the encoder's inputs, then what else the policy reads. Where one input of the policy reads
+ * the encoder's output and more, place says which comes first: "first" or "last" (the encoder's
+ * output); NULL where nothing has to be said. DEFT_E_UNSUPPORTED says what has to be. */
+deft_status deft_graph_join(const deft_graph *encoder, const deft_graph *policy, const char *place,
+                            deft_graph **out, deft_error *err);
+
 /* What the ports leave open, found out by running the graph before it is understood:
  *   sizes that inputs do not declare, where only one of the constants' sizes fits;
  *   a fixed batch whose rows are all one network becomes one row;

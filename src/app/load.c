@@ -45,12 +45,27 @@ static deft_status give_reason(deft_loaded *l, const char *otherwise, deft_error
     return DEFT_OK;
 }
 
+/* The encoder's graph before the policy's. */
+static deft_status join_encoder(const deft_load_options *opt, deft_loaded *l, deft_error *err)
+{
+    deft_graph *encoder, *both;
+    deft_status s = deft_onnx_read_file(opt->encoder, l->arena, &encoder, err);
+    if (s != DEFT_OK) {
+        (void)name_file(opt->encoder, err);
+        return s;
+    }
+    s = deft_graph_join(encoder, l->graph, opt->encoder_output, &both, err);
+    if (s == DEFT_OK) l->graph = both;
+    return s;
+}
+
 static deft_status load_onnx(deft_bytes bytes, const deft_load_options *opt, deft_loaded *l,
                              deft_error *err)
 {
     deft_status s = deft_onnx_read(bytes, l->path, l->arena, &l->graph, err);
     if (s != DEFT_OK) return s;
-    s = deft_graph_settle(l->graph, err);
+    if (opt->encoder) s = join_encoder(opt, l, err);
+    if (s == DEFT_OK) s = deft_graph_settle(l->graph, err);
     if (s != DEFT_OK) return s;
     deft_understand_options understand = opt->understand;
     understand.rewire_cascade = false; // the graph is verified as it is

@@ -5,17 +5,18 @@
 
 static const int64_t max_size = 1 << 20; // of an axis, a stride, a padding, a number of channels
 
-/* A list of one number an axis, all `fallback` where the attribute is absent. */
-static deft_status read_list(op_ctx *c, const char *name, int32_t n, int64_t fallback, int64_t *to)
+/* A list of one number an axis, at least `least`, which they are where the attribute is absent. */
+static deft_status read_list(op_ctx *c, const char *name, int32_t n, int64_t least, int64_t *to)
 {
-    int64_t list[OP_MAX_LIST];
+    int64_t list[OP_MAX_LIST] = {0};
     const int32_t got = op_list(c, name, -1, list);
+    for (int32_t i = 0; i < n; i++) to[i] = least;
     if (got < 0) return DEFT_E_RANGE;
     if (got != 0 && got != n)
         return op_fail(c, DEFT_E_FORMAT, "'%s' has %d numbers, not %d", name, (int)got, (int)n);
     for (int32_t i = 0; i < n; i++) {
-        to[i] = got ? list[i] : fallback;
-        if (to[i] < 0 || to[i] > max_size)
+        to[i] = got ? list[i] : least;
+        if (to[i] < least || to[i] > max_size)
             return op_fail(c, DEFT_E_RANGE, "'%s' is out of range", name);
     }
     return DEFT_OK;
@@ -36,7 +37,7 @@ static deft_status read_padding(op_ctx *c, op_conv *v, int64_t after[OP_CONV_AXE
     for (int32_t i = 0; i < v->axes; i++) {
         v->pad[i] = pads[i];
         after[i] = pads[v->axes + i];
-        if (strncmp(how, "SAME", 4) != 0) continue;
+        if (strncmp(how, "SAME", 4) != 0 || v->stride[i] < 1) continue;
         const int64_t out = (v->in[i] + v->stride[i] - 1) / v->stride[i];
         const int64_t wanted =
             (out - 1) * v->stride[i] + (v->kernel[i] - 1) * v->dilation[i] + 1 - v->in[i];
@@ -49,20 +50,19 @@ static deft_status read_padding(op_ctx *c, op_conv *v, int64_t after[OP_CONV_AXE
 
 static deft_status read_axes(op_ctx *c, op_conv *v)
 {
-    int64_t after[OP_CONV_AXES];
+    int64_t after[OP_CONV_AXES] = {0};
     deft_status s = read_list(c, "strides", v->axes, 1, v->stride);
     if (s == DEFT_OK) s = read_list(c, "dilations", v->axes, 1, v->dilation);
-    for (int32_t i = 0; s == DEFT_OK && i < v->axes; i++)
-        if (v->stride[i] < 1 || v->dilation[i] < 1)
-            s = op_fail(c, DEFT_E_FORMAT, "strides and dilations must be at least 1");
     if (s == DEFT_OK) s = read_padding(c, v, after);
     if (s != DEFT_OK) return s;
     v->n_in = v->n_out = v->n_kernel = 1;
     for (int32_t i = 0; i < v->axes; i++) {
+        const int64_t stride = v->stride[i];
+        if (stride < 1) return op_fail(c, DEFT_E_RANGE, "'strides' is out of range");
         const int64_t room =
             v->in[i] + v->pad[i] + after[i] - (v->kernel[i] - 1) * v->dilation[i] - 1;
         if (room < 0) return op_fail(c, DEFT_E_FORMAT, "the kernel is larger than its input");
-        v->out[i] = room / v->stride[i] + 1;
+        v->out[i] = room / stride + 1;
         v->n_in *= v->in[i];
         v->n_out *= v->out[i];
         v->n_kernel *= v->kernel[i];

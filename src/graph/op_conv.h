@@ -17,7 +17,7 @@ typedef struct op_conv {
 } op_conv;
 
 /* DEFT_E_FORMAT, DEFT_E_UNSUPPORTED, DEFT_E_RANGE after op_fail. */
-deft_status op_conv_read(op_ctx *c, const deft_tensor *x, const deft_tensor *w, op_conv *out);
+deft_status op_conv_read(op_ctx *c, const deft_tensor *x, const deft_tensor *w, op_conv *v);
 /* Where element `tap` of the kernel falls for output position `at`: a position of the input, -1 in
  * the padding. */
 int64_t op_conv_position(const op_conv *v, int64_t at, int64_t tap);

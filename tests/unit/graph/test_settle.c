@@ -168,8 +168,77 @@ static void test_flag_that_is_seen(void)
     deft_arena_destroy(f.a);
 }
 
+/* --- two graphs ------------------------------------------------------------------------------ */
+
+static void one_product(fixture *f, const char *input, int64_t n_in, const char *output, int64_t n)
+{
+    start(f);
+    const int32_t x = small_input(&f->s, input, 2, (int64_t[]){1, n_in});
+    small_output(&f->s, node2(f, "MatMul", output, x, matrix(f, n_in, n)));
+    f->s.output[0].rank = 2;
+    f->s.output[0].dim[0] = 1;
+    f->s.output[0].dim[1] = n;
+    CHECK_OK(deft_graph_finish(&f->s.g, &f->err), f->err);
+}
+
+/* action of the joined graph for observations 1, 2, 3, ... */
+static double first_action(const deft_graph *g, deft_arena *a, int64_t *n_obs)
+{
+    deft_graph_eval *e = NULL;
+    deft_error err = {DEFT_OK, ""};
+    deft_tensor in[4];
+    const deft_tensor *out[4];
+    float v = 0;
+    *n_obs = 0;
+    for (int32_t i = 0; i < g->n_input; i++) {
+        CHECK_OK(deft_tensor_init(&in[i], DEFT_F32, 2, g->input[i].dim, a), err);
+        for (int64_t k = 0; k < in[i].count; k++) ((float *)in[i].data)[k] = ++v;
+        *n_obs += in[i].count;
+    }
+    CHECK_OK(deft_graph_eval_create(g, &e, &err), err);
+    CHECK_OK(deft_graph_eval_run(e, in, out, &err), err);
+    const double y = (double)((const float *)out[0]->data)[0];
+    deft_graph_eval_destroy(e);
+    return y;
+}
+
+static void test_join(void)
+{
+    fixture enc, pol;
+    deft_graph *g = NULL;
+    deft_error err = {DEFT_OK, ""};
+    one_product(&enc, "history", 2, "latent", 2);
+    one_product(&pol, "obs", 3, "action", 1);
+    CHECK(deft_graph_join(&enc.s.g, &pol.s.g, NULL, &g, &err) == DEFT_E_UNSUPPORTED &&
+              strstr(err.text, "--encoder-output"),
+          "%s", err.text);
+    // latent = (1, 2) W with W = [[0.5, -1], [0.25, 1]] = (1, 1); the rest is 3
+    static const double want[2] = {1 * 0.5 + 1 * -1 + 3 * 0.25, 3 * 0.5 + 1 * -1 + 1 * 0.25};
+    for (int last = 0; last < 2; last++) {
+        int64_t n_obs = 0;
+        CHECK_OK(deft_graph_join(&enc.s.g, &pol.s.g, last ? "last" : "first", &g, &err), err);
+        const double y = g ? first_action(g, pol.a, &n_obs) : 0;
+        CHECK(n_obs == 3 && y > want[last] - 1e-6 && y < want[last] + 1e-6, "%g, not %g", y,
+              want[last]);
+    }
+    deft_arena_destroy(enc.a);
+    one_product(&enc, "history", 2, "obs", 3);
+    int64_t n_obs = 0;
+    CHECK_OK(deft_graph_join(&enc.s.g, &pol.s.g, NULL, &g, &err), err);
+    if (g) (void)first_action(g, pol.a, &n_obs);
+    CHECK(n_obs == 2, "%lld observations", (long long)n_obs);
+    deft_arena_destroy(enc.a);
+    one_product(&enc, "history", 2, "latent", 5);
+    CHECK(deft_graph_join(&enc.s.g, &pol.s.g, NULL, &g, &err) == DEFT_E_UNSUPPORTED &&
+              strstr(err.text, "cannot be told"),
+          "%s", err.text);
+    deft_arena_destroy(enc.a);
+    deft_arena_destroy(pol.a);
+}
+
 int main(void)
 {
+    test_join();
     test_open_size();
     test_ambiguous_size();
     test_rows();
