@@ -130,6 +130,19 @@ static void print_contract(const deft_contract *c, deft_arena *a)
     }
 }
 
+void info_print_actions(const deft_contract *c)
+{
+    (void)printf("actions       %d", (int)c->n_act);
+    if (c->choices) {
+        (void)printf(", discrete: each the index of the largest of");
+        for (int32_t k = 0; k < c->n_act; k++)
+            (void)printf("%s %d", k ? "," : "", (int)c->choices[k]);
+        (void)printf(" outputs\n");
+    } else {
+        (void)printf("%s\n", c->discrete ? ", discrete: the index of the largest output" : "");
+    }
+}
+
 static void print_model(const deft_loaded *l, const deft_model_stats *st)
 {
     const deft_model *const m = l->model;
@@ -137,8 +150,7 @@ static void print_model(const deft_loaded *l, const deft_model_stats *st)
     deft_arena *const a = l->arena;
     (void)printf("observations  %d%s%s\n", (int)c->n_obs, c->name && *c->name ? ", contract " : "",
                  c->name && *c->name ? cli_escaped(c->name, a) : "");
-    (void)printf("actions       %d%s\n", (int)c->n_act,
-                 c->discrete ? ", discrete: the index of the largest output" : "");
+    info_print_actions(c);
     if (st->recurrent) {
         (void)printf("state         %d floats: %s, %d layer%s of %d, wiring %s\n", (int)st->state,
                      st->recurrent, (int)st->recurrent_layers, st->recurrent_layers == 1 ? "" : "s",

@@ -106,8 +106,7 @@ void info_print_integers(const deft_loaded *l)
     (void)printf("policy        %s\n", hex);
     (void)printf("observations  %d%s%s\n", (int)c->n_obs, c->name && *c->name ? ", contract " : "",
                  c->name && *c->name ? cli_escaped(c->name, a) : "");
-    (void)printf("actions       %d%s\n", (int)c->n_act,
-                 c->discrete ? ", discrete: the index of the largest output" : "");
+    info_print_actions(c);
     if (n.recurrent) {
         (void)printf("state         %s, %d layer%s of %d\n", n.recurrent, (int)n.recurrent_layers,
                      n.recurrent_layers == 1 ? "" : "s", (int)n.hidden);

@@ -1178,6 +1178,37 @@ def masked_choice():
     return Masked()
 
 
+@policy(opset=13)
+def multi_discrete():
+    """MultiDiscrete([3, 2, 4]): an argmax for each part of the logits."""
+
+    class Choices(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, 9])
+
+        def forward(self, x):
+            parts = torch.split(self.net(x), [3, 2, 4], 1)
+            return torch.stack([p.argmax(1) for p in parts], 1)
+
+    return Choices()
+
+
+@policy(opset=13)
+def multi_discrete_equal():
+    """Three choices of four as one argmax over a matrix of probabilities."""
+
+    class Choices(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([OBS, 24, 12])
+
+        def forward(self, x):
+            return self.net(x).reshape(1, 3, 4).argmax(2)
+
+    return Choices()
+
+
 @policy(opset=13, obs=60)
 def conv1d_history():
     """Ten frames of six numbers, as RMA reads them; strided, then grouped and padded."""

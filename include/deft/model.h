@@ -86,7 +86,9 @@ typedef struct deft_contract {
     const char **act_name, **act_unit; // [n_act]
     float *act_scale, *act_offset;     // act = y * scale + offset [1, 0]
     float *act_lo, *act_hi;            // then clipped to [lo, hi] [-inf, inf]
-    bool discrete;                     // n_act is 1: the index of the largest output
+    bool discrete;                     // actions are indices of the largest output
+    int32_t *choices;                  // discrete [n_act]: of how many outputs each; NULL: n_act
+                                       // is 1, and it chooses from all
     double period_s;                   // control period in seconds, 0 where unknown
     int32_t n_note;                    // further facts, e.g. "default_joint_pos"
     const deft_meta *note;
@@ -211,6 +213,8 @@ int32_t deft_model_lint(const deft_model *m, const deft_graph *g, deft_arena *a,
  * it, does what one expects. DEFT_E_MISMATCH if the shapes differ, DEFT_E_ARG for an unknown name
  * (the text lists what there is). */
 deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error *err);
+/* Discrete actions from outputs y [n_output]: act [n_act]. */
+void deft_contract_choose(const deft_contract *c, const float *y, int32_t n_output, float *act);
 /* Does the contract say what the known one of its name says: names, units, and first its notes?
  * Then images hold its name alone. What a name stands for never changes. */
 bool deft_contract_is_known(const deft_contract *c);

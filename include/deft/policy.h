@@ -40,7 +40,7 @@ typedef struct deft_policy {
     /* Private: offsets into image and arena. */
     const struct deft_engine *engine;
     uint32_t n_output;
-    uint32_t directory, front_end, back_end, outputs, n_out_segment, selftest, tables;
+    uint32_t directory, front_end, back_end, outputs, n_out_segment, selftest, tables, choices;
     uint32_t state_offset, state_size, value_offset, scratch_offset, act_offset;
 } deft_policy;
 

@@ -44,6 +44,44 @@ void c_end(c_writer *w, const char *prefix, const char *name, const deft_image_e
                   names[1], names[2], names[3]);
 }
 
+/* The outputs that the next discrete action chooses from. */
+static uint32_t choices_of(const c_writer *w, uint32_t action)
+{
+    const uint8_t *const choices = w->image.choices ? w->image.data + w->image.choices : NULL;
+    return choices ? deft_image_u16(choices + (size_t)2 * action) : w->policy.n_output;
+}
+
+/* n elements of a segment, from its element `from` on: outputs at, at + 1, ... */
+typedef struct piece {
+    deft_image_segment g;
+    uint32_t from, n, at;
+    uint32_t first; // output with which the discrete action begins
+} piece;
+
+static void put_piece(const c_writer *w, const deft_image_back *b, const piece *p, bool discrete)
+{
+    const unsigned at = (unsigned)p->at, from = (unsigned)p->from;
+    (void)fprintf(w->f, "    for (uint32_t i = 0; i < %u; i++) {\n        const int32_t q = ",
+                  (unsigned)p->n);
+    c_place(w, deft_qstep_source(&w->step, p->g), b->format == DEFT_NUM_U8, w->f);
+    if (from) {
+        (void)fprintf(w->f, "[%u + i];\n", from);
+    } else {
+        (void)fputs("[i];\n", w->f);
+    }
+    (void)fprintf(w->f, "        const float v = single((float)(q - %d) * out_scale[%u + i]);\n",
+                  (int)b->zero, at);
+    if (discrete) {
+        (void)fprintf(w->f,
+                      "        if (%u + i == 0 || v > most) {\n            most = v;\n"
+                      "            best = %u + i;\n        }\n    }\n",
+                      at - (unsigned)p->first, at - (unsigned)p->first);
+    } else {
+        (void)fprintf(w->f, "        act[%u + i] = to_action(&back, %u + i, v, &clipped);\n    }\n",
+                      at, at);
+    }
+}
+
 /* Outputs of the network, in pieces that lie apart, to actions. */
 static void put_actions(const c_writer *w, const deft_image_back *b, bool discrete)
 {
@@ -51,30 +89,22 @@ static void put_actions(const c_writer *w, const deft_image_back *b, bool discre
                   "\nstatic uint32_t actions(%s_state *s, float *act)\n{\n"
                   "    uint32_t clipped = 0;\n%s",
                   w->name, discrete ? "    float most = 0;\n    uint32_t best = 0;\n" : "");
-    uint32_t at = 0;
+    uint32_t at = 0, action = 0, first = 0;
+    uint32_t end = discrete ? choices_of(w, 0) : w->policy.n_output;
     for (uint32_t k = 0; k < w->policy.n_out_segment; k++) {
         const deft_image_segment g = deft_image_segment_at(w->step.image + w->policy.outputs, k);
-        const unsigned first = (unsigned)at, n = g.length;
-        (void)fprintf(w->f,
-                      "    for (uint32_t i = 0; i < %u; i++) {\n        const int32_t q = ", n);
-        c_place(w, deft_qstep_source(&w->step, g), b->format == DEFT_NUM_U8, w->f);
-        (void)fprintf(
-            w->f, "[i];\n        const float v = single((float)(q - %d) * out_scale[%u + i]);\n",
-            (int)b->zero, first);
-        if (discrete) {
-            (void)fprintf(w->f,
-                          "        if (%u + i == 0 || v > most) {\n            most = v;\n"
-                          "            best = %u + i;\n        }\n    }\n",
-                          first, first);
-        } else {
-            (void)fprintf(w->f,
-                          "        act[%u + i] = to_action(&back, %u + i, v, &clipped);\n    }\n",
-                          first, first);
+        for (uint32_t from = 0; from < g.length;) {
+            const uint32_t left = g.length - from, n = left < end - at ? left : end - at;
+            put_piece(w, b, &(piece){g, from, n, at, first}, discrete);
+            from += n;
+            at += n;
+            if (!discrete || at < end) continue;
+            (void)fprintf(w->f, "    act[%u] = (float)best;\n", (unsigned)action++);
+            first = end;
+            if (action < w->policy.n_act) end += choices_of(w, action);
         }
-        at += n;
     }
-    (void)fprintf(w->f, "%s    return clipped;\n}\n",
-                  discrete ? "    act[0] = (float)best;\n" : "");
+    (void)fputs("    return clipped;\n}\n", w->f);
 }
 
 void c_write_ends(c_writer *w)

@@ -33,6 +33,17 @@ static void put_step_begin(const c_writer *w)
         n_act, (unsigned)w->floats.prev, (unsigned)w->floats.last, 4 * n_act);
 }
 
+static void put_choices(const c_writer *w, uint32_t y)
+{
+    const uint8_t *const choices = w->image.choices ? w->image.data + w->image.choices : NULL;
+    for (uint32_t k = 0; k < w->image.n_act; k++) {
+        const uint32_t n = choices ? deft_image_u16(choices + (size_t)2 * k) : w->image.n_output;
+        (void)fprintf(w->f, "    at(s, %u)[%u] = deft_argmax(at(s, %u), %u);\n",
+                      (unsigned)w->floats.act, (unsigned)k, (unsigned)y, (unsigned)n);
+        y += n;
+    }
+}
+
 static void put_step_end(const c_writer *w, uint32_t y)
 {
     const c_floats *const p = &w->floats;
@@ -43,8 +54,7 @@ static void put_step_end(const c_writer *w, uint32_t y)
                       (unsigned)p->new_state, (unsigned)p->n_state);
     }
     if (discrete(w)) {
-        (void)fprintf(w->f, "    at(s, %u)[0] = deft_argmax(at(s, %u), %u);\n", (unsigned)p->act,
-                      (unsigned)y, n_out);
+        put_choices(w, y);
     } else {
         (void)fprintf(w->f, "    clipped += deft_back_end(&back, at(s, %u), at(s, %u), %u);\n",
                       (unsigned)y, (unsigned)p->act, n_act);

@@ -161,7 +161,7 @@ static void put_canonical(image_writer *w, const deft_image *im)
     const uint8_t *payload = NULL;
     uint32_t at = DEFT_IMAGE_HEADER, n = 0;
     for (uint16_t type; (type = deft_image_next(im, &at, &payload, &n)) != 0;) {
-        if (type == DEFT_RECORD_DIRECTORY || type > DEFT_RECORD_TABLES) continue;
+        if (type == DEFT_RECORD_DIRECTORY || type > DEFT_RECORD_CHOICES) continue;
         image_put_u16(w, type);
         if (type == DEFT_RECORD_LAYER && im->integer) {
             deft_image_qlayer l;

@@ -69,6 +69,8 @@ void image_matrix_from_panels(const float *panels, float *rows, size_t n_out, si
 void image_put_matrix_q(image_writer *w, const int16_t *weight, deft_matrix_q m);
 
 /* The payload of the record of proofs. */
+/* The record of several discrete actions; none for others. */
+void image_put_choices(image_writer *w, const deft_contract *c);
 void image_put_proofs(image_writer *w, const deft_qmodel *q);
 
 /* SHA-256 over the canonical form (docs/format.md, "policy_id") of a checked image. */
@@ -83,7 +85,7 @@ typedef struct image_reader {
     char where[160]; // the file's name, escaped
 } image_reader;
 deft_status image_read_open(image_reader *r, deft_image *im, deft_bytes image, const char *source);
-void image_read_counts(const image_reader *r);
+deft_status image_read_counts(const image_reader *r);
 deft_status image_read_text(const image_reader *r); // names, notes and the like
 deft_status image_read_segments(const image_reader *r, const uint8_t *p, int32_t n,
                                 deft_segment **out);

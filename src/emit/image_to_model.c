@@ -194,7 +194,7 @@ static deft_status read_descriptive(const image_reader *r, uint16_t type, const 
     }
 }
 
-void image_read_counts(const image_reader *r)
+deft_status image_read_counts(const image_reader *r)
 {
     const deft_image *im = r->im;
     deft_model *m = r->m;
@@ -206,6 +206,11 @@ void image_read_counts(const image_reader *r)
     c->period_s = im->period_us / 1e6;
     m->n_output = im->n_output;
     m->n_out_segment = (int32_t)im->n_out_segment;
+    if (!im->choices) return DEFT_OK;
+    c->choices = DEFT_NEW_ARRAY(r->a, int32_t, c->n_act);
+    for (int32_t k = 0; c->choices && k < c->n_act; k++)
+        c->choices[k] = deft_image_u16(im->data + im->choices + 2 * (size_t)k);
+    return c->choices ? DEFT_OK : image_read_no_memory(r);
 }
 
 deft_status image_read_text(const image_reader *r)
@@ -225,7 +230,8 @@ static deft_status read_model(const image_reader *r)
     const deft_image *im = r->im;
     deft_model *m = r->m;
     deft_contract *c = &m->contract;
-    image_read_counts(r);
+    const deft_status counted = image_read_counts(r);
+    if (counted != DEFT_OK) return counted;
     m->n_layer = im->n_layer;
     m->layer = DEFT_NEW_ARRAY(r->a, deft_layer, im->n_layer);
     if (!m->layer) return image_read_no_memory(r);

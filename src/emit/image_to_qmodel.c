@@ -180,8 +180,8 @@ static deft_status read_model(const image_reader *r, deft_qmodel *q)
     q->model = m;
     q->n_layer = im->n_layer;
     q->layer = layer;
-    image_read_counts(r);
-    deft_status s = read_ends(r, q);
+    deft_status s = image_read_counts(r);
+    if (s == DEFT_OK) s = read_ends(r, q);
     for (uint32_t k = 0; s == DEFT_OK && k < im->n_layer; k++) s = read_layer(r, k, &layer[k]);
     if (s == DEFT_OK) s = read_tables(r, q);
     if (s == DEFT_OK) {

@@ -21,7 +21,7 @@ size_t image_begin_record(image_writer *w, deft_record_type type)
 {
     const size_t start = w->at;
     image_put_u16(w, (uint32_t)type);
-    image_put_u16(w, type <= DEFT_RECORD_TABLES ? DEFT_IMAGE_CRITICAL : 0);
+    image_put_u16(w, type <= DEFT_RECORD_CHOICES ? DEFT_IMAGE_CRITICAL : 0);
     image_align(w, DEFT_IMAGE_RECORD);
     return start;
 }
@@ -238,6 +238,14 @@ void image_put_header(image_writer *w, const deft_model *m, int32_t n_layer, uin
     image_align(w, DEFT_IMAGE_HEADER);
 }
 
+void image_put_choices(image_writer *w, const deft_contract *c)
+{
+    if (!c->choices || c->n_act < 2) return;
+    const size_t start = image_begin_record(w, DEFT_RECORD_CHOICES);
+    for (int32_t k = 0; k < c->n_act; k++) image_put_u16(w, (uint32_t)c->choices[k]);
+    image_end_record(w, start);
+}
+
 static void put_image(image_writer *w, const job *j)
 {
     const deft_model *m = j->m;
@@ -260,6 +268,7 @@ static void put_image(image_writer *w, const job *j)
     start = image_begin_record(w, DEFT_RECORD_OUTPUTS);
     image_put_segments(w, m->out, m->n_out_segment);
     image_end_record(w, start);
+    image_put_choices(w, c);
 
     if (j->test->steps) {
         start = image_begin_record(w, DEFT_RECORD_SELFTEST);

@@ -343,6 +343,7 @@ static void put_image(image_writer *w, const job *j)
     image_put_segments(w, q->out, q->n_out_segment);
     image_end_record(w, start);
     put_tables(w, q);
+    image_put_choices(w, c);
     if (j->steps) {
         start = image_begin_record(w, DEFT_RECORD_SELFTEST);
         image_put_u16(w, (uint32_t)j->steps);

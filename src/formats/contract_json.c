@@ -123,6 +123,15 @@ bool contract_feeds_previous(const deft_model *m)
     return false;
 }
 
+static json_t *choices_json(const deft_contract *c)
+{
+    if (!c->choices) return json_null();
+    json_t *list = json_array();
+    for (int32_t k = 0; k < c->n_act; k++)
+        (void)json_array_append_new(list, json_integer(c->choices[k]));
+    return list;
+}
+
 char *contract_to_json(const deft_model *m, deft_arena *a)
 {
     const deft_contract *c = &m->contract;
@@ -133,7 +142,7 @@ char *contract_to_json(const deft_model *m, deft_arena *a)
         put(root, "version", json_integer(VERSION)) && put(root, "folded", json_true()) &&
         put(root, "name", text_json(c->name)) && put(root, "n_obs", json_integer(c->n_obs)) &&
         put(root, "n_act", json_integer(c->n_act)) &&
-        put(root, "discrete", json_boolean(c->discrete)) &&
+        put(root, "discrete", json_boolean(c->discrete)) && put(root, "choices", choices_json(c)) &&
         put(root, "period_s", json_real(c->period_s)) && put(root, "obs", obs_json(c)) &&
         put(root, "act", act_json(c)) &&
         put(root, "prev_action",

@@ -62,15 +62,51 @@ onnx_operand onnx_write_obs_contract(onnx_writer *w, onnx_operand x)
     return clip(w, x, name, c->obs_lo, c->obs_hi);
 }
 
+static onnx_operand argmax(onnx_writer *w, onnx_operand y, const char *name)
+{
+    onnx_builder *b = &w->b;
+    y = (onnx_operand){onnx_add_node(b, "ArgMax", name, ONNX_IN(y.name)), 1};
+    onnx_add_int(b, "axis", 1);
+    onnx_add_int(b, "keepdims", 1);
+    return y;
+}
+
+/* Each discrete action chooses from a slice of the outputs. */
+static onnx_operand choose(onnx_writer *w, onnx_operand y)
+{
+    const deft_contract *c = &w->m->contract;
+    onnx_builder *b = &w->b;
+    if (!c->choices) return argmax(w, y, "best");
+    const char **all = DEFT_NEW_ARRAY(b->a, const char *, c->n_act + 1); // ends with NULL
+    int64_t at = 0;
+    for (int32_t k = 0; all && k < c->n_act; k++) {
+        const char *const name = deft_arena_printf(b->a, "best_%d", (int)k);
+        const char *const of = deft_arena_printf(b->a, "choices_%d", (int)k);
+        if (!name || !of) break;
+        const int64_t from[1] = {at}, to[1] = {at += c->choices[k]}, axis[1] = {1};
+        const char *const in[] = {y.name,
+                                  onnx_add_int64(b, onnx_value_name(b, of, "from"), 1, from),
+                                  onnx_add_int64(b, onnx_value_name(b, of, "to"), 1, to),
+                                  onnx_add_int64(b, onnx_value_name(b, of, "axis"), 1, axis), NULL};
+        const onnx_operand part = {onnx_add_node(b, "Slice", of, in), c->choices[k]};
+        all[k] = argmax(w, part, name).name;
+    }
+    if (!all || !all[c->n_act - 1]) {
+        b->failed = true;
+        return y;
+    }
+    y = (onnx_operand){onnx_add_node(b, "Concat", "best", all), c->n_act};
+    onnx_add_int(b, "axis", 1);
+    return y;
+}
+
 onnx_operand onnx_write_act_contract(onnx_writer *w, onnx_operand y)
 {
     const deft_contract *c = &w->m->contract;
     onnx_builder *b = &w->b;
     int32_t type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
     if (c->discrete) {
-        y = (onnx_operand){onnx_add_node(b, "ArgMax", "best", ONNX_IN(y.name)), 1};
-        onnx_add_int(b, "axis", 1);
-        onnx_add_int(b, "keepdims", 1);
+        y = choose(w, y);
         type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     } else {
         if (!all_equal(c->act_scale, y.n, 1))

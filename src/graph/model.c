@@ -215,6 +215,30 @@ static const char *check_contract(const deft_contract *c)
     return c->period_s >= 0 && isfinite(c->period_s) ? NULL : "has a control period out of range";
 }
 
+static bool actions_fit(const deft_contract *c, int32_t n_output)
+{
+    if (!c->discrete) return !c->choices && c->n_act == n_output;
+    if (!c->choices) return c->n_act == 1;
+    int64_t sum = 0;
+    for (int32_t k = 0; k < c->n_act; k++) {
+        if (c->choices[k] < 1) return false;
+        sum += c->choices[k];
+    }
+    return sum == n_output;
+}
+
+void deft_contract_choose(const deft_contract *c, const float *y, int32_t n_output, float *act)
+{
+    for (int32_t k = 0; k < c->n_act; k++) {
+        const int32_t n = c->choices ? c->choices[k] : n_output;
+        int32_t best = 0; // the first of equals
+        for (int32_t i = 1; i < n; i++)
+            if (y[i] > y[best]) best = i;
+        act[k] = (float)best;
+        y += n;
+    }
+}
+
 deft_status deft_model_check(const deft_model *m, deft_error *err)
 {
     if (!m || m->n_layer < 1 || m->n_layer > MODEL_MAX_LAYERS || !m->layer)
@@ -230,7 +254,7 @@ deft_status deft_model_check(const deft_model *m, deft_error *err)
             deft_layer_kind_name(m->layer[k].kind),
             deft_escape(name, sizeof name, m->layer[k].name ? m->layer[k].name : "", 1024), why);
     }
-    if (m->n_output < 1 || (m->contract.discrete ? 1 : m->n_output) != m->contract.n_act)
+    if (m->n_output < 1 || !actions_fit(&m->contract, m->n_output))
         return deft_fail(err, DEFT_E_FORMAT, "%d outputs do not make %d actions", (int)m->n_output,
                          (int)m->contract.n_act);
     why = check_segments(m, m->out, m->n_out_segment, m->n_layer, m->n_output);

@@ -288,14 +288,6 @@ static bool all_finite(const float *x, int32_t n)
     return true;
 }
 
-static float argmax(const float *y, int32_t n)
-{
-    int32_t best = 0; // the first of equals
-    for (int32_t i = 1; i < n; i++)
-        if (y[i] > y[best]) best = i;
-    return (float)best;
-}
-
 deft_status deft_model_eval_step(deft_model_eval *e, const float *obs, const float *applied_prev,
                                  float *act)
 {
@@ -315,7 +307,7 @@ deft_status deft_model_eval_step(deft_model_eval *e, const float *obs, const flo
         finite = all_finite(e->new_h[k], state_length(&m->layer[k]));
     if (!finite) return DEFT_E_RANGE;
     if (c->discrete)
-        e->act[0] = argmax(e->out, m->n_output);
+        deft_contract_choose(c, e->out, m->n_output, e->act);
     else
         back_end(c, e->out, e->act);
     back_end_inverse(c, e->act, e->used);

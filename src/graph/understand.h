@@ -182,11 +182,14 @@ typedef struct und {
     bool *state_need;     // [g->n_input]
     und_history *history; // [n_history]
     int32_t n_history;
-    int32_t action;   // output port
-    int32_t out_from; // graph value whose elements out were, before the contract
+    int32_t action; // output port
     bool discrete;
+    int32_t n_head; // discrete actions
+    int32_t *head;  // [n_head] how many outputs each chooses from
     int32_t n_out;
-    und_ref *out; // [n_out] network outputs
+    und_ref *out;         // [n_out] network outputs
+    int32_t *out_value;   // [n_out] graph value that each was, before the contract
+    int64_t *out_element; // [n_out] and which element of it
     und_src *out_src;
     und_draft **draft;
     int32_t n_draft, cap_draft;

@@ -65,7 +65,11 @@ deft_status und_peel_action(und *u)
     deft_contract *c = &u->m->contract;
     const int32_t n = u->n_out;
     c->discrete = u->discrete;
-    c->n_act = u->discrete ? 1 : n;
+    c->n_act = u->discrete ? u->n_head : n;
+    if (u->discrete && u->n_head > 1) {
+        c->choices = deft_arena_copy(u->g->arena, u->head, (size_t)u->n_head * sizeof *u->head);
+        if (!c->choices) return und_no_memory(u);
+    }
     if (u->discrete) return DEFT_OK;
     float *scale = filled(u->g->arena, n, 1), *offset = filled(u->g->arena, n, 0);
     float *lo = filled(u->g->arena, n, -INFINITY), *hi = filled(u->g->arena, n, INFINITY);

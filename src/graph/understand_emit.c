@@ -183,8 +183,9 @@ static deft_status emit_layers(und *u)
 static deft_status emit_ports(und *u)
 {
     deft_port_role *role = DEFT_NEW_ARRAY(u->g->arena, deft_port_role, u->g->n_input);
-    int32_t *value = DEFT_NEW_ARRAY(u->g->arena, int32_t, u->n_out);
-    int64_t *element = DEFT_NEW_ARRAY(u->g->arena, int64_t, u->n_out);
+    const size_t n_out = (size_t)u->n_out;
+    int32_t *value = deft_arena_copy(u->g->arena, u->out_value, n_out * sizeof *value);
+    int64_t *element = deft_arena_copy(u->g->arena, u->out_element, n_out * sizeof *element);
     if (!role || !value || !element) return und_no_memory(u);
     for (int32_t p = 0; p < u->g->n_input; p++) {
         const und_value *v = &u->value[u->g->input[p].value];
@@ -195,10 +196,6 @@ static deft_status emit_ports(und *u)
         else if (u->obs_at[p] >= 0)
             role[p] = (deft_port_role){DEFT_PORT_OBS, u->obs_at[p], role[p].rank, {0}};
         memcpy(role[p].dim, v->shape.dim, sizeof role[p].dim);
-    }
-    for (int32_t k = 0; k < u->n_out; k++) {
-        value[k] = u->out_from;
-        element[k] = k;
     }
     u->m->port = role;
     u->m->act_value = value;

@@ -438,38 +438,63 @@ static deft_status layer_norm(und *u, int32_t k)
 
 /* --- heads ----------------------------------------------------------------------------------- */
 
+/* A choice for each of count / n groups of n adjacent elements. */
+static deft_status argmax(und *u, int32_t k, int32_t axis, const und_ref *e)
+{
+    const deft_node *n = &u->g->node[k];
+    const deft_tensor *x = und_shape(u, n->in[0]);
+    const int64_t n_of = x->dim[axis], groups = x->count / n_of;
+    if (op_product(x, axis + 1, x->rank) != 1)
+        return und_bad(u, k, "chooses along an axis that is not the last");
+    if (deft_node_int(n, "select_last_index", 0))
+        return und_bad(u, k, "select_last_index is not supported");
+    und_ref *out = DEFT_NEW_ARRAY(u->a, und_ref, groups);
+    if (!out) return und_no_memory(u);
+    for (int64_t g = 0; g < groups; g++) {
+        und_op *op = und_add_op(u, UND_ARGMAX, k, 0, 1);
+        if (!op) return und_no_memory(u);
+        op->n_in = (int32_t)n_of;
+        op->in = e + g * n_of;
+        op->first = g * n_of;
+        out[g] = (und_ref){u->n_op - 1, 0, 0};
+    }
+    deft_tensor shape = {.dtype = DEFT_I64, .count = groups};
+    const bool keep = deft_node_int(n, "keepdims", 1) != 0;
+    for (int32_t d = 0; d < x->rank; d++)
+        if (d != axis || keep) shape.dim[shape.rank++] = d == axis ? 1 : x->dim[d];
+    und_set(u, k, 0, &shape, out);
+    return DEFT_OK;
+}
+
+static deft_status softmax(und *u, int32_t k, const und_ref *e)
+{
+    const deft_tensor shape = *und_shape(u, u->g->node[k].in[0]);
+    und_op *op = und_add_op(u, UND_SOFTMAX, k, 0, (int32_t)shape.count);
+    und_ref *out = DEFT_NEW_ARRAY(u->a, und_ref, shape.count);
+    if (!op || !out) return und_no_memory(u);
+    op->n_in = op->n;
+    op->in = e;
+    for (int32_t i = 0; i < op->n; i++) out[i] = (und_ref){u->n_op - 1, i, 0};
+    und_set(u, k, 0, &shape, out);
+    return DEFT_OK;
+}
+
 static deft_status head(und *u, int32_t k)
 {
     const deft_node *n = &u->g->node[k];
     const deft_tensor *x = und_shape(u, n->in[0]);
     const und_ref *e = und_elements(u, n->in[0]);
     if (!e) return und_no_memory(u);
-    const bool argmax = strcmp(n->op, "ArgMax") == 0;
-    const int64_t fallback = argmax ? 0 : u->g->opset < 13 ? 1 : -1;
+    const bool compares = strcmp(n->op, "ArgMax") == 0;
+    const int64_t fallback = compares ? 0 : u->g->opset < 13 ? 1 : -1;
     const int32_t axis = op_axis(deft_node_int(n, "axis", fallback), x->rank);
     if (axis < 0) return und_bad(u, k, "axis is out of range");
-    if (x->dim[axis] != x->count || x->count < 1)
-        return und_bad(u, k, "several choices at once (multi-discrete actions) are not supported");
-    if (deft_node_int(n, "select_last_index", 0))
-        return und_bad(u, k, "select_last_index is not supported");
+    if (x->count < 1) return und_bad(u, k, "of nothing");
     const deft_status s = und_count(u, k, x->count);
     if (s != DEFT_OK) return s;
-    const int32_t n_out = argmax ? 1 : (int32_t)x->count;
-    und_op *op = und_add_op(u, argmax ? UND_ARGMAX : UND_SOFTMAX, k, 0, n_out);
-    und_ref *out = DEFT_NEW_ARRAY(u->a, und_ref, n_out);
-    if (!op || !out) return und_no_memory(u);
-    op->n_in = (int32_t)x->count;
-    op->in = e;
-    for (int32_t i = 0; i < n_out; i++) out[i] = (und_ref){u->n_op - 1, i, 0};
-    deft_tensor shape = *x;
-    if (argmax) {
-        shape = (deft_tensor){.dtype = DEFT_I64, .count = 1};
-        const bool keep = deft_node_int(n, "keepdims", 1) != 0;
-        for (int32_t d = 0; d < x->rank; d++)
-            if (d != axis || keep) shape.dim[shape.rank++] = 1;
-    }
-    und_set(u, k, 0, &shape, out);
-    return DEFT_OK;
+    if (compares) return argmax(u, k, axis, e);
+    if (x->dim[axis] != x->count) return und_bad(u, k, "several softmaxes at once");
+    return softmax(u, k, e);
 }
 
 const und_entry und_linear_table[] = {

@@ -469,16 +469,21 @@ static deft_status guess_action(und *u)
 
 /* A constant among the outputs (a joint that is locked, a choice that is masked out) becomes a row
  * of zeros and its bias. */
-static deft_status take_constants(und *u, und_ref computed)
+static deft_status take_constants(und *u)
 {
-    const int32_t node = u->g->value[u->out_from].producer;
+    int32_t computed = 0;
+    while (computed < u->n_out && u->out[computed].op < 0) computed++;
+    if (computed == u->n_out)
+        return deft_fail(u->err, DEFT_E_UNSUPPORTED, "every action is constant (the first: %g)",
+                         (double)u->out[0].c);
     for (int32_t k = 0; k < u->n_out; k++) {
         if (u->out[k].op >= 0) continue;
         und_ref *const in = DEFT_NEW(u->a, und_ref);
         float *const weight = DEFT_NEW(u->a, float), *const bias = DEFT_NEW(u->a, float);
         if (!in || !weight || !bias) return und_no_memory(u);
-        *in = computed;
+        *in = u->out[computed];
         *bias = u->out[k].c;
+        const int32_t node = u->g->value[u->out_value[k]].producer;
         const int32_t at = und_add_dense(u, node, in, (const int32_t[]){1, 1}, weight);
         if (at < 0) return und_no_memory(u);
         u->op[at]->bias = bias;
@@ -489,7 +494,49 @@ static deft_status take_constants(und *u, und_ref computed)
     return DEFT_OK;
 }
 
-/* Elements of the action before an argmax. */
+/* Elements of a graph value, from `first` on. */
+typedef struct und_origin {
+    int32_t value;
+    int64_t first;
+} und_origin;
+
+/* n elements of a graph value are outputs; those of a whole softmax, if an argmax follows, are
+ * what it is of: the same element is largest. */
+static void take_elements(und *u, und_origin from, const und_ref *e, int32_t n, bool compared)
+{
+    const und_op *const head = e[0].op >= 0 ? u->op[e[0].op] : NULL;
+    bool whole = compared && head && head->kind == UND_SOFTMAX && head->n == n;
+    for (int32_t k = 0; k < n && whole; k++) whole = e[k].op == e[0].op && e[k].at == k;
+    if (whole) {
+        from = (und_origin){u->g->node[head->node].in[0], 0};
+        e = head->in;
+    }
+    for (int32_t k = 0; k < n; k++) {
+        u->out[u->n_out] = e[k];
+        u->out_value[u->n_out] = from.value;
+        u->out_element[u->n_out++] = from.first + k;
+    }
+}
+
+static const und_op *argmax_of(const und *u, und_ref r)
+{
+    const und_op *const op = r.op >= 0 ? u->op[r.op] : NULL;
+    return op && op->kind == UND_ARGMAX ? op : NULL;
+}
+
+/* Every element an argmax: how many outputs they choose from; 0 where they are not. */
+static int64_t count_choices(const und *u, const und_ref *e, int64_t n)
+{
+    int64_t all = 0;
+    for (int64_t k = 0; k < n; k++) {
+        const und_op *const head = argmax_of(u, e[k]);
+        if (!head) return 0;
+        all += head->n_in;
+    }
+    return all;
+}
+
+/* Elements of the action before its argmax, or each one's. */
 static deft_status take_outputs(und *u)
 {
     const und_value *o = output(u, u->action);
@@ -498,33 +545,25 @@ static deft_status take_outputs(und *u)
     if (!o->e || o->shape.count < 1)
         return deft_fail(u->err, DEFT_E_UNSUPPORTED, "output '%s' cannot be understood: %s",
                          output_name(u, u->action, name, sizeof name), o->why ? o->why : "empty");
-    const und_ref *e = o->e;
-    int64_t n = o->shape.count;
-    const und_op *head = e[0].op >= 0 ? u->op[e[0].op] : NULL;
-    u->discrete = u->opt && u->opt->discrete;
-    u->out_from = u->g->output[u->action].value;
-    if (head && n == 1 && head->kind == UND_ARGMAX) {
-        u->discrete = true;
-        u->out_from = u->g->node[head->node].in[0];
-        e = head->in;
-        n = head->n_in;
-        head = e[0].op >= 0 ? u->op[e[0].op] : NULL;
+    const int64_t n = o->shape.count, chosen = count_choices(u, o->e, n);
+    const int64_t room = chosen ? chosen : n;
+    u->discrete = chosen || (u->opt && u->opt->discrete);
+    u->n_head = chosen ? (int32_t)n : 1;
+    u->head = DEFT_NEW_ARRAY(u->a, int32_t, u->n_head);
+    u->out = DEFT_NEW_ARRAY(u->a, und_ref, room);
+    u->out_value = DEFT_NEW_ARRAY(u->a, int32_t, room);
+    u->out_element = DEFT_NEW_ARRAY(u->a, int64_t, room);
+    if (!u->head || !u->out || !u->out_value || !u->out_element) return und_no_memory(u);
+    if (!chosen)
+        take_elements(u, (und_origin){u->g->output[u->action].value, 0}, o->e, (int32_t)n,
+                      u->discrete);
+    for (int64_t k = 0; chosen && k < n; k++) {
+        const und_op *const head = argmax_of(u, o->e[k]);
+        u->head[k] = head->n_in;
+        const und_origin from = {u->g->node[head->node].in[0], head->first};
+        take_elements(u, from, head->in, head->n_in, true);
     }
-    bool whole = u->discrete && head && head->kind == UND_SOFTMAX && head->n == n;
-    for (int64_t k = 0; k < n && whole; k++) whole = e[k].op == e[0].op && e[k].at == k;
-    if (whole) { // monotone: the same element is largest
-        u->out_from = u->g->node[head->node].in[0];
-        e = head->in;
-    }
-    u->n_out = (int32_t)n;
-    u->out = deft_arena_copy(u->a, e, (size_t)n * sizeof *e);
-    if (!u->out) return und_no_memory(u);
-    int32_t computed = 0;
-    while (computed < u->n_out && u->out[computed].op < 0) computed++;
-    if (computed == u->n_out)
-        return deft_fail(u->err, DEFT_E_UNSUPPORTED, "every action is constant (the first: %g)",
-                         (double)u->out[0].c);
-    return take_constants(u, u->out[computed]);
+    return take_constants(u);
 }
 
 deft_status und_choose_action(und *u)

@@ -30,7 +30,8 @@ typedef enum deft_record_type {
     DEFT_RECORD_BACK_END,
     DEFT_RECORD_LAYER,
     DEFT_RECORD_OUTPUTS,
-    DEFT_RECORD_TABLES, // of integer policies
+    DEFT_RECORD_TABLES,  // of integer policies
+    DEFT_RECORD_CHOICES, // of policies with several discrete actions
     // not critical from here on
     DEFT_RECORD_SELFTEST = 32,
     DEFT_RECORD_NAMES,
@@ -87,6 +88,7 @@ typedef struct deft_image {
     uint32_t work;     // its bytes of working memory
     uint32_t states;   // those that stay from step to step, at its beginning
     uint32_t tables;   // 0: none
+    uint32_t choices;  // u16 [n_act]: outputs that each discrete action chooses from; 0: all
 } deft_image;
 
 /* How one family of policies, float32 or integer, is checked. */

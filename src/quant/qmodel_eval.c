@@ -400,14 +400,11 @@ static void outputs(deft_qmodel_eval *e)
 {
     const deft_qmodel *q = e->q;
     const deft_contract *c = &q->model->contract;
-    int32_t best = 0;
     gather(e, q->out, q->n_out_segment, e->x);
-    for (int32_t i = 0; i < q->model->n_output; i++) {
+    for (int32_t i = 0; i < q->model->n_output; i++)
         e->out[i] = (float)(e->x[i] - q->out_zero) * q->out_scale[i];
-        if (e->out[i] > e->out[best]) best = i;
-    }
     if (c->discrete)
-        e->act[0] = (float)best;
+        deft_contract_choose(c, e->out, q->model->n_output, e->act);
     else
         quant_back_end(c, e->out, e->act);
 }

@@ -71,7 +71,8 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
 {
     const deft_image_end *const e = &b->contract;
     const int discrete = p->flags & DEFT_POLICY_DISCRETE;
-    uint32_t clipped = 0, i = 0, best = 0;
+    const uint8_t *choices = p->choices ? s->image + p->choices : NULL;
+    uint32_t clipped = 0, i = 0, best = 0, first = 0, end = 0; // of the discrete action
     float most = 0;
     for (uint32_t k = 0; k < p->n_out_segment; k++) {
         const deft_image_segment g = deft_image_segment_at(s->image + p->outputs, k);
@@ -80,17 +81,22 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
             const int32_t number =
                 b->format == DEFT_NUM_U8 ? ((const uint8_t *)q)[j] : ((const int16_t *)q)[j];
             const float v = single((float)(number - b->zero) * b->out_scale[i]);
-            if (discrete) {
-                if (i == 0 || v > most) { // the first of equals
-                    most = v;
-                    best = i;
-                }
+            if (!discrete) {
+                act[i] = to_action(e, i, v, &clipped);
                 continue;
             }
-            act[i] = to_action(e, i, v, &clipped);
+            if (i == end) { // the next action's outputs begin
+                first = end;
+                end += choices ? deft_image_u16(choices) : p->n_output;
+                if (choices) choices += 2;
+            }
+            if (i == first || v > most) { // the first of equals
+                most = v;
+                best = i - first;
+            }
+            if (i + 1 == end) *act++ = (float)best;
         }
     }
-    if (discrete) act[0] = (float)best;
     return clipped;
 }
 

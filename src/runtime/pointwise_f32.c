@@ -61,3 +61,13 @@ float deft_argmax(const float *y, uint32_t n)
     }
     return (float)best;
 }
+
+void deft_choose(const float *y, const uint8_t *choices, uint32_t n_output, float *act,
+                 uint32_t n_act)
+{
+    for (uint32_t k = 0; k < n_act; k++) {
+        const uint32_t n = choices ? deft_image_u16(choices + (size_t)2 * k) : n_output;
+        act[k] = deft_argmax(y, n);
+        y += n;
+    }
+}

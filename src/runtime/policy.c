@@ -68,6 +68,7 @@ static deft_status start(deft_policy *p, const deft_policy_config *cfg, deft_ima
     p->n_out_segment = im->n_out_segment;
     p->selftest = im->selftest;
     p->tables = im->tables;
+    p->choices = im->choices;
     return DEFT_OK;
 }
 

@@ -73,6 +73,10 @@ uint32_t deft_front_end(const deft_image_end *e, const float *obs, float *x, uin
 uint32_t deft_back_end(const deft_image_end *e, const float *y, float *act, uint32_t n);
 void deft_back_end_inverse(const deft_image_end *e, const float *act, float *prev, uint32_t n);
 float deft_argmax(const float *y, uint32_t n); // the first of equals
+/* One index an action: of its own outputs, of which choices (u16 each; NULL: all) tells how many.
+ */
+void deft_choose(const float *y, const uint8_t *choices, uint32_t n_output, float *act,
+                 uint32_t n_act);
 
 /* What layers do besides products with matrices: y += x; y = a + b; y = a b; and in recurrent ones
  * h' = c + z (h - c) and c' = f c + i g, gates [4][n] in the order i, f, g, o. Layer normalisation

@@ -147,7 +147,7 @@ static deft_status step(deft_policy *p, const float *obs, const float *applied_p
     if (!deft_all_finite(y, p->n_output)) return DEFT_E_RANGE;
     if (!deft_all_finite(s.new_state, p->state_size / 4)) return DEFT_E_RANGE;
     if (p->flags & DEFT_POLICY_DISCRETE) {
-        action[0] = deft_argmax(y, p->n_output);
+        deft_choose(y, p->choices ? s.image + p->choices : NULL, p->n_output, action, p->n_act);
     } else {
         clipped += deft_back_end(&back, y, action, p->n_act);
     }

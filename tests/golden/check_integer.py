@@ -48,7 +48,7 @@ def policy_id(policy):
     data, layers = policy.image.data, iter(policy.layers)
     sha = hashlib.sha256(data[6:8] + data[16:24])
     for kind, payload in records_of(data):
-        if not 2 <= kind <= 6:
+        if not 2 <= kind <= 7:
             continue
         if kind == 4:
             layer = next(layers)

@@ -258,6 +258,7 @@ class Policy:
         assert zero == 0
         self.discrete = flags & 1
         self.layers, self.test, directory, last = [], None, (), 0
+        self.choices = [self.n_output]
         digest = hashlib.sha256(data[6:8] + data[16:24])
         at = 64
         while at < length:
@@ -268,7 +269,7 @@ class Policy:
             payload = data[start:start + n]
             at = align(start + n, 16)
             assert not any(data[start + n:at]), "padding"
-            assert record_flags == (1 if kind <= 5 else 0)
+            assert record_flags == (1 if kind <= 7 else 0)
             canonical = payload
             if kind == 1:
                 directory = struct.unpack("<%dI" % n_layer, payload)
@@ -282,13 +283,18 @@ class Policy:
                 canonical = bytes(self.layers[-1].canonical)
             elif kind == 5:
                 self.out = segments(data, start, n // 8)
+            elif kind == 7:
+                assert self.discrete and self.n_act > 1 and n == 2 * self.n_act
+                self.choices = struct.unpack("<%dH" % self.n_act, payload)
+                assert min(self.choices) >= 1 and sum(self.choices) == self.n_output
             elif kind == 32:
                 self.test = payload
             elif kind == 33:
                 assert payload.count(0) in (1, 1 + 2 * (self.n_obs + self.n_act)) and payload[-1] == 0
-            if 2 <= kind <= 5:
+            if 2 <= kind <= 7:
                 digest.update(struct.pack("<H", kind) + canonical)
         assert len(self.layers) == n_layer
+        assert not self.discrete or len(self.choices) == self.n_act
         assert digest.digest() == data[32:64], "policy_id"
         self.reset()
 
@@ -352,7 +358,10 @@ class Policy:
         for k, l in enumerate(self.layers):
             self.y.append(self.layer(l, k, self.gather(l.segments)))
         y = self.gather(self.out)
-        act = np.array([np.argmax(y)], F) if self.discrete else self.back.back(y)
+        if self.discrete:
+            act = np.array([np.argmax(part) for part in np.split(y, np.cumsum(self.choices)[:-1])], F)
+        else:
+            act = self.back.back(y)
         self.last, self.first = self.back.inverse(act), False
         self.h = [y if l.kind in (2, 3, 9) else h for y, h, l in zip(self.y, self.h, self.layers)]
         self.c = self.c_new

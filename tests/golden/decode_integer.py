@@ -235,8 +235,8 @@ class Policy:
         need(zlib.crc32(data[:12] + bytes(4) + data[16:]) == crc, 'wrong CRC')
         need(self.flags in (0, 1), 'unknown flags')
         self.discrete = self.flags == 1
-        need(self.n_obs >= 1 and self.n_output >= 1
-             and self.n_act == (1 if self.discrete else self.n_output), 'n_obs, n_output or n_act')
+        need(self.n_obs >= 1 and self.n_output >= 1 and self.n_act >= 1
+             and (self.discrete or self.n_act == self.n_output), 'n_obs, n_output or n_act')
         self.read_records()
         need(not np.frombuffer(data, np.uint8)[~image.covered].any(), 'padding is not zero')
         self.check_wiring()
@@ -248,7 +248,7 @@ class Policy:
             kind, flags, size, zero = Cursor(self.image, at, at + 16).fields('HHIQ')
             need(kind > last or kind == last == 4, 'records out of order or repeated')
             need(flags < 2 and zero == 0, 'record flags or reserved words')
-            need(flags == (kind <= 6), 'critical record of unknown type, or not critical')
+            need(flags == (kind <= 7), 'critical record of unknown type, or not critical')
             records.append((kind, at + 16, size))
             last, at = kind, at + 16 + align(size, 16)
         need([r[0] for r in records if r[0] < 6] == [1, 2, 3] + [4] * self.n_layer + [5], 'records')
@@ -261,6 +261,7 @@ class Policy:
         need(list(directory) == [begin for begin, _ in layers], 'directory')
         self.cursors[1].finish('directory')
         self.read_front_end(self.cursors[2])
+        self.read_choices(self.cursors.get(7))
         self.read_back_end(self.cursors[3])
         self.tables = self.read_tables(self.cursors[6]) if 6 in self.cursors else []
         self.layers = [Layer(Cursor(self.image, begin, begin + size), self.tables)
@@ -272,6 +273,15 @@ class Policy:
         for kind, begin, size in records:                      # for people, and unknown ones
             if kind > 6 and kind != 32:
                 self.image.covered[begin:begin + size] = True
+
+    def read_choices(self, cursor):
+        """"7: choices": of how many outputs each discrete action is the largest."""
+        need((cursor is not None) == (self.discrete and self.n_act > 1), 'choices')
+        self.choices = [self.n_output]
+        if cursor:
+            self.choices = [int(n) for n in cursor.array('u2', self.n_act)]
+            need(min(self.choices) >= 1 and sum(self.choices) == self.n_output, 'choices')
+            cursor.finish('choices')
 
     def read_front_end(self, cursor):
         """Arrays that are not there get values that change nothing."""
@@ -379,7 +389,8 @@ class Policy:
         """"Back end": integer outputs to float actions, one binary32 operation at a time."""
         v = (q - self.y_zero).astype(np.float32) * self.y_scale
         if self.discrete:
-            return np.array([np.argmax(v)], np.float32)
+            parts = np.split(v, np.cumsum(self.choices)[:-1])
+            return np.array([np.argmax(part) for part in parts], np.float32)
         v = v * self.out_scale + self.out_offset               # numpy rounds each operation
         return np.where(v < self.out_lo, self.out_lo, np.where(v > self.out_hi, self.out_hi, v))
 

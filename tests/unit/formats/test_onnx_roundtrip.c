@@ -127,8 +127,9 @@ static float rollout(const deft_graph *g, FILE *csv, deft_error *err)
         CHECK_OK(deft_graph_eval_run(e, in, out, err), *err);
         if (!out[0]) break;
         for (int k = n_obs; k < n; k++) {
-            const float y = out[0]->dtype == DEFT_I64 ? (float)((const int64_t *)out[0]->data)[0]
-                                                      : ((const float *)out[0]->data)[k - n_obs];
+            const float y = out[0]->dtype == DEFT_I64
+                                ? (float)((const int64_t *)out[0]->data)[k - n_obs]
+                                : ((const float *)out[0]->data)[k - n_obs];
             worst = fmaxf(worst, fabsf(y - cell[k]));
         }
         for (int32_t i = 1; i < g->n_input; i++) {

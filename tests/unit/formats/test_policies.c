@@ -53,6 +53,8 @@ static const expected table[] = {
      0, 0, DEFT_WIRING_NONE, ""},
     {"locked_joint", "DDD", "elu,none,none", 0, 0, DEFT_WIRING_NONE, ""},
     {"masked_choice", "DDD", "relu,none,none", 0, 0, DEFT_WIRING_NONE, "d"},
+    {"multi_discrete", "DD", "relu,none", 0, 0, DEFT_WIRING_NONE, "d"},
+    {"multi_discrete_equal", "DD", "relu,none", 0, 0, DEFT_WIRING_NONE, "d"},
     {"recurrent_ppo_flag", "LD", "none", 1, 16, DEFT_WIRING_NONE, ""},
     {"reset_where", "LD", "none", 1, 16, DEFT_WIRING_NONE, ""},
     {"batchnorm", "DD", "relu,tanh", 0, 0, DEFT_WIRING_NONE, "os"},

@@ -15,6 +15,7 @@ static inline deft_model *read_policy(const char *path, deft_arena *a, deft_grap
     const deft_understand_options opt = {0};
     deft_model *m = NULL;
     deft_status s = deft_onnx_read_file(path, a, graph, &err);
+    if (s == DEFT_OK) s = deft_graph_settle(*graph, &err);
     if (s == DEFT_OK) s = deft_understand(*graph, &opt, &m, &err);
     CHECK(s == DEFT_OK, "%s: %s", path, err.text);
     return s == DEFT_OK ? m : NULL;
