@@ -14,6 +14,7 @@ deft_require(LIBMD libmd-dev libmd)
 deft_require(PROTOBUF_C libprotobuf-c-dev libprotobuf-c)
 deft_require(LIBZIP libzip-dev libzip)
 deft_require(JANSSON libjansson-dev jansson)
+deft_require(EXPAT libexpat1-dev expat)
 deft_require(SQLITE3 libsqlite3-dev sqlite3)
 
 find_program(PROTOC_C protoc-c)

@@ -98,6 +98,7 @@ typedef struct deft_graph {
     deft_arena *arena;    // everything below lives here; not owned by the graph
     const char *source;   // file name, for messages
     uint8_t sha256[32];   // of the file's bytes
+    uint64_t size;        // bytes it was read from, external data included; 0: not from a file
     const char *producer; // "pytorch 2.2.2", or ""
     int32_t opset;
     int32_t n_value, n_node, n_input, n_output, n_meta;
@@ -156,10 +157,24 @@ deft_status deft_graph_eval_run(deft_graph_eval *e, const deft_tensor *in, const
 /* Any value of the last run, NULL where it was not computed. */
 const deft_tensor *deft_graph_eval_value(const deft_graph_eval *e, int32_t value);
 
+/* What a node runs in. work: what it may still cost, about nanoseconds of plain loops; every run
+ * takes its part before it begins, and one for which too little is left is DEFT_E_RANGE. NULL: as
+ * much as it takes. */
+typedef struct deft_op_env {
+    int32_t opset;
+    deft_arena *arena; // of results
+    int64_t *work;
+} deft_op_env;
+
 /* One node on given operands: what the evaluator does, for constant folding and for passes that
- * move indices through shape operators. in [n->n_in] (NULL: left out), results allocated in a. */
-deft_status deft_op_run(const deft_node *n, int32_t opset, const deft_tensor *const *in,
-                        deft_tensor *out, deft_arena *a, deft_error *err);
+ * move indices through shape operators. in [n->n_in] (NULL: left out). */
+deft_status deft_op_run(const deft_node *n, const deft_op_env *env, const deft_tensor *const *in,
+                        deft_tensor *out, deft_error *err);
+
+/* What a file may ask for, in proportion to its bytes: for all its constants together, and for
+ * each step. */
+int64_t deft_graph_work_constants(const deft_graph *g);
+int64_t deft_graph_work_step(const deft_graph *g);
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,8 @@ typedef struct image_facts {
     int32_t n_obs, n_act;
     bool integer;
     int64_t macs;     // of the matrices
+    int64_t work;     // of a step: about nanoseconds of one core with plain loops
+    uint32_t steps;   // of its self-test
     uint32_t formats; // bit k: matrices of deft_number k
     size_t count;     // of spans
     const uint8_t *at[IMAGE_MAX_MATRICES];
@@ -19,6 +21,10 @@ typedef struct image_facts {
 
 /* DEFT_E_FORMAT and the like where the image is not valid. */
 deft_status image_facts_of(deft_bytes image, image_facts *out, deft_error *err);
+/* Refuses an image that asks for work out of proportion to its bytes, before anything runs it: no
+ * policy that somebody trained does, since a step uses every weight about once. What a step works
+ * through is also what its memory holds. DEFT_E_RANGE. */
+deft_status image_facts_bounded(const image_facts *f, size_t bytes, deft_error *err);
 /* "float32", "int8", "int4, int8", ... in the arena; NULL if memory ran out. */
 const char *image_facts_numbers(const image_facts *f, deft_arena *a);
 

@@ -44,10 +44,13 @@ deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, def
     char name[256];
     (void)deft_escape(name, sizeof name, path, PATH_MAX);
     const size_t limit = max_size ? max_size : (size_t)1 << 30;
-    // O_NONBLOCK: a FIFO must not hang us before we can see that it is none of ours
+    // a FIFO must not hang us, and a device does things when it is opened
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return deft_fail(err, DEFT_E_IO, "%s: not a regular file", name);
+    }
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return io_fail(err, path, "cannot open");
-    struct stat st;
     deft_status s = DEFT_OK;
     uint8_t *data = NULL;
     if (fstat(fd, &st) != 0) {

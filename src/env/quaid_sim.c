@@ -1,5 +1,6 @@
 /* quaid_sim.c - the robot's physics on MuJoCo's C API (2.2.2 and later). */
 #include "env/quaid_sim.h"
+#include "env/scene_check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,6 @@ void quaid_sim_sense(const quaid_sim *s, quaid_sensors *out)
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define CONTROL_SECONDS 0.09
@@ -277,11 +277,7 @@ static void one_line(char *text)
 static shared_model *load_model(const quaid_sim *s, const char *path, deft_error *err)
 {
     load_args load = {.path = path};
-    struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) { // a FIFO would hang the loader
-        (void)deft_fail(err, DEFT_E_IO, "%s: no such scene, or not a regular file", s->scene);
-        return NULL;
-    }
+    if (scene_check(path, err) != DEFT_OK) return NULL;
     (void)pthread_mutex_lock(&loader);
     const deft_status e = guarded(&(call){.f = load_xml, .arg = &load}, s->scene, err);
     (void)pthread_mutex_unlock(&loader);

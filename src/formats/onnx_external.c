@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAX_EXTERNAL ((uint64_t)1 << 30)
+
 /* Opens location below dir one component at a time, never following a link, never leaving. */
 static int open_below(const char *dir, const char *location, deft_error *err)
 {
@@ -58,6 +60,37 @@ static bool parse_number(const char *s, uint64_t *v)
     return errno == 0 && *end == '\0' && *v <= INT64_MAX;
 }
 
+/* What a file holds counts twice, once it is seen. */
+static void grant(onnx_folder *dir, const struct stat *st)
+{
+    const uint64_t id[2] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino};
+    for (int i = 0; i < dir->n_file; i++)
+        if (dir->file[i][0] == id[0] && dir->file[i][1] == id[1]) return;
+    if (dir->n_file == ONNX_MAX_FILES) return;
+    dir->file[dir->n_file][0] = id[0];
+    dir->file[dir->n_file++][1] = id[1];
+    dir->left += 2 * (uint64_t)st->st_size;
+}
+
+/* Room for size more bytes of the file? */
+static deft_status check_size(onnx_folder *dir, const struct stat *st, uint64_t offset, size_t size,
+                              deft_error *err)
+{
+    if (st->st_size < 0 || offset > (uint64_t)st->st_size ||
+        size > (uint64_t)st->st_size - offset)
+        return deft_fail(err, DEFT_E_FORMAT,
+                         "external data: bytes %llu to %llu are not in the file",
+                         (unsigned long long)offset, (unsigned long long)(offset + size));
+    grant(dir, st);
+    if (dir->read + size > MAX_EXTERNAL)
+        return deft_fail(err, DEFT_E_SPACE, "external data: more than 1 GiB in all");
+    if (size > dir->left)
+        return deft_fail(err, DEFT_E_SPACE,
+                         "external data: the tensors take more bytes than their files hold: many "
+                         "of them name the same ones");
+    return DEFT_OK;
+}
+
 deft_status onnx_external(const Onnx__TensorProto *p, onnx_folder *dir, size_t size, deft_arena *a,
                           deft_bytes *out, deft_error *err)
 {
@@ -82,17 +115,11 @@ deft_status onnx_external(const Onnx__TensorProto *p, onnx_folder *dir, size_t s
     if (length != size)
         return deft_fail(err, DEFT_E_FORMAT, "external data of %llu bytes, the shape wants %zu",
                          (unsigned long long)length, size);
-    if (size > dir->left)
-        return deft_fail(err, DEFT_E_SPACE, "external data: more than 1 GiB in all");
     const int fd = open_below(dir->path, location, err);
     if (fd < 0) return err ? err->status : DEFT_E_IO;
-    const uint64_t end = offset + size;
     struct stat st;
-    deft_status s = DEFT_OK;
-    if (fstat(fd, &st) != 0 || st.st_size < 0 || offset > (uint64_t)st.st_size ||
-        size > (uint64_t)st.st_size - offset)
-        s = deft_fail(err, DEFT_E_FORMAT, "external data: bytes %llu to %llu are not in the file",
-                      (unsigned long long)offset, (unsigned long long)end);
+    deft_status s = fstat(fd, &st) == 0 ? check_size(dir, &st, offset, size, err)
+                                        : deft_fail(err, DEFT_E_IO, "external data: cannot stat");
     uint8_t *data = s == DEFT_OK ? deft_arena_alloc(a, size) : NULL;
     if (s == DEFT_OK && !data) s = deft_fail(err, DEFT_E_SPACE, "no memory for %zu bytes", size);
     for (size_t done = 0; s == DEFT_OK && done < size;) {
@@ -106,6 +133,7 @@ deft_status onnx_external(const Onnx__TensorProto *p, onnx_folder *dir, size_t s
     (void)close(fd);
     if (s != DEFT_OK) return s;
     dir->left -= size;
+    dir->read += size;
     *out = (deft_bytes){data, size};
     return s;
 }

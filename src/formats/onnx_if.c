@@ -84,9 +84,10 @@ static deft_status make_inputs(const deft_graph *g, const uint8_t *seen, deft_ar
     return DEFT_OK;
 }
 
-static deft_status run_node(const deft_graph *g, int32_t k, deft_arena *a,
-                            const deft_tensor **value)
+static deft_status run_node(const deft_graph *g, int32_t k, const deft_op_env *env,
+                            const deft_tensor **value, deft_error *err)
 {
+    deft_arena *const a = env->arena;
     const deft_node *n = &g->node[k];
     const deft_tensor **in = DEFT_NEW_ARRAY(a, const deft_tensor *, n->n_in);
     deft_tensor *out = DEFT_NEW_ARRAY(a, deft_tensor, n->n_out);
@@ -95,22 +96,29 @@ static deft_status run_node(const deft_graph *g, int32_t k, deft_arena *a,
         in[i] = n->in[i] == -1 ? NULL : value[n->in[i]];
         if (n->in[i] != -1 && !in[i]) return DEFT_E_FORMAT;
     }
-    const deft_status s = deft_op_run(n, g->opset, in, out, a, NULL);
+    const deft_status s = deft_op_run(n, env, in, out, err);
+    if (s == DEFT_E_RANGE && err) { // too much work, or a shape that is out of range
+        char label[256];
+        (void)deft_error_prefix(err, "%s", deft_node_label(g, k, label, sizeof label));
+    }
     for (int32_t i = 0; s == DEFT_OK && i < n->n_out; i++)
         if (n->out[i] != -1 && out[i].data) value[n->out[i]] = &out[i];
     return s;
 }
 
 /* The nodes of g in order. Small memory keeps the time of shapes made to be huge small too. */
-static deft_status run(const deft_graph *g, const uint8_t *seen, int32_t condition,
+static deft_status run(onnx_reader *r, const deft_graph *g, const uint8_t *seen, int32_t condition,
                        const deft_tensor **value, bool *out)
 {
-    if (g->n_node > MAX_NODES) return DEFT_E_RANGE;
+    if (g->n_node > MAX_NODES)
+        return deft_fail(r->err, DEFT_E_RANGE, "it follows from more than %d nodes", MAX_NODES);
     deft_arena *a = deft_arena_create((size_t)4 << 20);
     if (!a) return DEFT_E_SPACE;
     for (int32_t v = 0; v < g->n_value; v++) value[v] = g->value[v].constant;
+    const deft_op_env env = {g->opset, a, &r->work};
     deft_status s = make_inputs(g, seen, a, value);
-    for (int32_t k = 0; s == DEFT_OK && k < g->n_node; k++) s = run_node(g, k, a, value);
+    for (int32_t k = 0; s == DEFT_OK && k < g->n_node; k++)
+        s = run_node(g, k, &env, value, r->err);
     const deft_tensor *y = value[condition];
     if (s == DEFT_OK && (!y || y->dtype != DEFT_BOOL || y->count != 1)) s = DEFT_E_FORMAT;
     if (s == DEFT_OK) *out = ((const uint8_t *)y->data)[0] != 0;
@@ -119,7 +127,7 @@ static deft_status run(const deft_graph *g, const uint8_t *seen, int32_t conditi
 }
 
 /* The condition, from the nodes read so far. */
-static deft_status evaluate(const onnx_reader *r, int32_t condition, deft_arena *work, bool *out)
+static deft_status evaluate(onnx_reader *r, int32_t condition, deft_arena *work, bool *out)
 {
     deft_port port = {.value = condition, .rank = -1};
     deft_graph g = *r->g;
@@ -138,7 +146,7 @@ static deft_status evaluate(const onnx_reader *r, int32_t condition, deft_arena 
     memset(seen, 0, (size_t)g.n_value);
     (void)flood(&g, condition, true, seen, stack);
     keep_seen(&g, seen);
-    return run(&g, seen, condition, value, out);
+    return run(r, &g, seen, condition, value, out);
 }
 
 /* Names that the branch makes. */
@@ -210,7 +218,9 @@ deft_status onnx_read_if(onnx_reader *r, const Onnx__NodeProto *p)
     bool taken = false;
     s = evaluate(r, condition, work, &taken);
     const Onnx__GraphProto *b = taken ? yes : no;
-    if (s != DEFT_OK)
+    if (s == DEFT_E_RANGE && r->err && r->err->text[0])
+        (void)deft_error_prefix(r->err, "the condition of a subgraph");
+    else if (s != DEFT_OK)
         s = deft_fail(r->err, DEFT_E_UNSUPPORTED,
                       "a subgraph: its condition does not follow from constants and shapes");
     else if (b->n_output != p->n_output || b->n_sparse_initializer)

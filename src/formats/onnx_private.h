@@ -13,10 +13,15 @@ deft_status onnx_scan(deft_bytes bytes, const ProtobufCMessageDescriptor *type, 
 /* An allocator for protobuf-c on an arena with a limit; nothing is released before the arena is. */
 ProtobufCAllocator onnx_allocator(deft_arena *a);
 
-/* Where external data may come from, and how much more of it. */
+/* Where external data may come from, and how much more of it: many tensors of a small model may
+ * name the same bytes, so a file is good for twice what it holds. */
+enum { ONNX_MAX_FILES = 1024, ONNX_SHARED = 8 << 20 };
 typedef struct onnx_folder {
     const char *path; // NULL: none is allowed
-    uint64_t left;    // bytes; many small tensors may name the same large file
+    uint64_t left;    // bytes, at first ONNX_SHARED
+    uint64_t read;    // so far
+    int n_file;       // distinct ones so far
+    uint64_t file[ONNX_MAX_FILES][2];
 } onnx_folder;
 
 /* A tensor of the file. */
@@ -49,13 +54,14 @@ typedef struct onnx_reader {
     deft_graph *g;
     deft_arena *a;
     const Onnx__GraphProto *p;
-    onnx_folder dir; // for external data
+    onnx_folder *dir; // for external data
     onnx_names names;
     /* While a branch of an If is read in place: what it produces, and what goes before those
      * names, since another If may use them again. NULL else. */
     onnx_names *local;
     const char *prefix;
-    int n_if; // read so far
+    int n_if;     // read so far
+    int64_t work; // that conditions of Ifs may still cost, all together
     deft_error *err;
 } onnx_reader;
 

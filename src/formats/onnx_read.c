@@ -64,7 +64,7 @@ deft_status onnx_read_initializers(onnx_reader *r, Onnx__TensorProto *const *ten
         if (!c) return no_memory(r);
         if (r->names.value[v].constant)
             return deft_fail(r->err, DEFT_E_FORMAT, "initializer '%s' appears twice", name);
-        s = onnx_tensor(t, &r->dir, r->a, c, r->err);
+        s = onnx_tensor(t, r->dir, r->a, c, r->err);
         if (s != DEFT_OK) return deft_error_prefix(r->err, "initializer '%s'", name), s;
         r->names.value[v].constant = c;
     }
@@ -197,7 +197,7 @@ static deft_status read_attr(onnx_reader *r, const Onnx__AttributeProto *p, deft
         deft_tensor *t = DEFT_NEW(r->a, deft_tensor);
         if (!t || !p->t)
             return deft_fail(r->err, DEFT_E_FORMAT, "attribute '%s' has no tensor", name);
-        const deft_status s = onnx_tensor(p->t, &r->dir, r->a, t, r->err);
+        const deft_status s = onnx_tensor(p->t, r->dir, r->a, t, r->err);
         if (s != DEFT_OK) return deft_error_prefix(r->err, "attribute '%s'", name), s;
         a->t = t;
     } else if (a->kind) {
@@ -343,11 +343,20 @@ deft_status deft_onnx_read(deft_bytes bytes, const char *path, deft_arena *a, de
     const Onnx__ModelProto *m = onnx__model_proto__unpack(&allocator, bytes.size, bytes.data);
     if (m) {
         g->arena = a;
+        g->size = bytes.size;
         g->source = deft_arena_strndup(a, path ? path : "", PATH_MAX);
         deft_sha256(bytes.data, bytes.size, g->sha256);
         onnx_reader r = {.g = g, .a = a, .p = m->graph, .err = err};
-        r.dir = (onnx_folder){path ? folder_of(path, work) : NULL, (uint64_t)1 << 30};
-        s = read_graph(&r, m);
+        r.work = deft_graph_work_constants(g);
+        r.dir = DEFT_NEW(work, onnx_folder);
+        if (r.dir) {
+            r.dir->path = path ? folder_of(path, work) : NULL;
+            r.dir->left = ONNX_SHARED;
+            s = read_graph(&r, m);
+            g->size += r.dir->read;
+        } else {
+            s = no_memory(&r);
+        }
     } else {
         s = deft_fail(err, DEFT_E_FORMAT, "not an ONNX model, damaged, or too large in memory");
     }

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What an archive may unpack to, and what its tensors may take: an archive of torch.save is not
+ * compressed at all, numbers hardly are, and tensors of strides may share what there is. */
+enum { UNPACKED_LEAST = 8 << 20, UNPACKED_BYTE = 32, PICKLES = 56 << 20 };
+
 /* A storage that is in memory already; several tensors may share it. */
 typedef struct loaded {
     const char *entry;
@@ -20,7 +24,8 @@ typedef struct reader {
     bool big_endian;
     loaded *storage; // [n_storage], as many as there are tensors at most
     size_t n_storage;
-    size_t budget; // bytes that tensors may still take
+    size_t limit;  // bytes that tensors may take
+    size_t budget; // of these, left
     deft_error *err;
 } reader;
 
@@ -147,17 +152,28 @@ static deft_status load_storage(reader *r, const torch_storage *st, bool constan
                      size);
 }
 
+static deft_status too_much(const reader *r)
+{
+    return deft_fail(r->err, DEFT_E_SPACE,
+                     "the tensors take more than the %zu bytes that an archive of this size may "
+                     "hold: are they views of one another, or compressed?",
+                     r->limit);
+}
+
 static deft_status gather_all(reader *r, const torch_found *f, bool constants, deft_checkpoint *c)
 {
     for (size_t i = 0; i < f->n; i++) {
         deft_tensor *t = &c->tensor[c->n];
         deft_bytes storage = {0};
         char text[200];
-        deft_status s = load_storage(r, f->view[i]->storage, constants, &storage);
+        // before the time and the memory that it takes
+        const bool fits = (uint64_t)torch_view_count(f->view[i]) <= r->budget / sizeof(float);
+        deft_status s = fits ? load_storage(r, f->view[i]->storage, constants, &storage)
+                             : too_much(r);
         if (s == DEFT_OK) s = torch_gather(f->view[i], storage, r->big_endian, r->a, t, r->err);
         const size_t bytes =
             s == DEFT_OK ? (size_t)t->count * deft_dtype_size(t->dtype) : (size_t)0;
-        if (bytes > r->budget) s = no_memory(r->err);
+        if (bytes > r->budget) s = too_much(r);
         if (s != DEFT_OK)
             return deft_error_prefix(r->err, "tensor '%s'",
                                      deft_escape(text, sizeof text, f->name[i], 1024)),
@@ -255,8 +271,9 @@ deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
     const bool flat = safetensors_looks_like(bytes);
     deft_status s = flat ? DEFT_OK : check_kind(bytes, err);
     if (s != DEFT_OK) return deft_error_prefix(err, "%s", name), s;
-    const size_t limit = ((size_t)256 << 20) + 8 * bytes.size;
-    reader r = {.work = deft_arena_create(limit), .a = a, .budget = limit, .err = err};
+    const size_t limit = UNPACKED_LEAST + UNPACKED_BYTE * bytes.size;
+    reader r = {.work = deft_arena_create(PICKLES + limit), .a = a, .err = err};
+    r.limit = r.budget = limit;
     deft_checkpoint *c = DEFT_NEW(a, deft_checkpoint);
     torch_zip *outer = NULL;
     if (r.work && c) {

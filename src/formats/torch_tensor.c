@@ -82,6 +82,12 @@ static bool extent(const torch_view *v, int64_t *count, int64_t *last)
     return true;
 }
 
+int64_t torch_view_count(const torch_view *v)
+{
+    int64_t count = 0, last = 0;
+    return extent(v, &count, &last) ? count : INT64_MAX / 16;
+}
+
 deft_status torch_gather(const torch_view *v, deft_bytes storage, bool big_endian, deft_arena *a,
                          deft_tensor *out, deft_error *err)
 {

@@ -5,6 +5,10 @@
 #include <string.h>
 
 enum { RUN_LIMIT = 256 << 20, MAX_OUTPUTS = 64 };
+/* Constants are folded a few times a weight; a step multiplies each weight about once, or as often
+ * as a history is long. */
+enum { CONSTANTS_LEAST = 1 << 27, CONSTANTS_BYTE = 64, STEP_LEAST = 1 << 21, STEP_BYTE = 32 };
+enum { NODE = 64 }; // the work of a node whatever it does
 
 struct deft_graph_eval {
     const deft_graph *g;
@@ -16,8 +20,23 @@ struct deft_graph_eval {
     const deft_tensor **output; // [n_output]
 };
 
-deft_status deft_op_run(const deft_node *n, int32_t opset, const deft_tensor *const *in,
-                        deft_tensor *out, deft_arena *a, deft_error *err)
+static int64_t work_of(const deft_graph *g, int64_t least, int64_t byte)
+{
+    return g->size ? least + byte * (int64_t)g->size : INT64_MAX;
+}
+
+int64_t deft_graph_work_constants(const deft_graph *g)
+{
+    return work_of(g, CONSTANTS_LEAST, CONSTANTS_BYTE);
+}
+
+int64_t deft_graph_work_step(const deft_graph *g)
+{
+    return work_of(g, STEP_LEAST, STEP_BYTE);
+}
+
+deft_status deft_op_run(const deft_node *n, const deft_op_env *env, const deft_tensor *const *in,
+                        deft_tensor *out, deft_error *err)
 {
     op_fn *f = op_find(n->op);
     if (!f) {
@@ -25,8 +44,15 @@ deft_status deft_op_run(const deft_node *n, int32_t opset, const deft_tensor *co
         return deft_fail(err, DEFT_E_UNSUPPORTED, "operator '%s' is not known",
                          deft_escape(name, sizeof name, n->op, 256));
     }
-    op_ctx c = {.node = n, .opset = opset, .in = in, .out = out, .arena = a, .err = err};
-    return f(&c);
+    op_ctx c = {.node = n,
+                .opset = env->opset,
+                .in = in,
+                .out = out,
+                .arena = env->arena,
+                .work = env->work,
+                .err = err};
+    const deft_status s = op_charge(&c, 1, NODE);
+    return s == DEFT_OK ? f(&c) : s;
 }
 
 void deft_graph_eval_destroy(deft_graph_eval *e)
@@ -41,9 +67,10 @@ void deft_graph_eval_destroy(deft_graph_eval *e)
     free(e);
 }
 
-/* Runs node k on e->value; results go to e->value and live in a. */
-static deft_status run_node(deft_graph_eval *e, int32_t k, deft_arena *a, deft_error *err)
+/* Runs node k on e->value; results go to e->value and live in the arena. */
+static deft_status run_node(deft_graph_eval *e, int32_t k, const deft_op_env *env, deft_error *err)
 {
+    deft_arena *const a = env->arena;
     const deft_node *n = &e->g->node[k];
     const deft_tensor **in = DEFT_NEW_ARRAY(a, const deft_tensor *, n->n_in);
     deft_tensor *out = DEFT_NEW_ARRAY(a, deft_tensor, n->n_out);
@@ -53,7 +80,7 @@ static deft_status run_node(deft_graph_eval *e, int32_t k, deft_arena *a, deft_e
         if (n->in[i] != -1 && !in[i])
             s = deft_fail(err, DEFT_E_FORMAT, "input %d was not computed", (int)i);
     }
-    if (s == DEFT_OK) s = deft_op_run(n, e->g->opset, in, out, a, err);
+    if (s == DEFT_OK) s = deft_op_run(n, env, in, out, err);
     if (s != DEFT_OK) {
         char label[256];
         (void)deft_error_prefix(err, "%s", deft_node_label(e->g, k, label, sizeof label));
@@ -67,6 +94,8 @@ static deft_status run_node(deft_graph_eval *e, int32_t k, deft_arena *a, deft_e
 static deft_status fold_constants(deft_graph_eval *e, deft_error *err)
 {
     const deft_graph *g = e->g;
+    int64_t work = deft_graph_work_constants(g);
+    const deft_op_env env = {g->opset, e->folded, &work};
     for (int32_t v = 0; v < g->n_value; v++) e->value[v] = g->value[v].constant;
     for (int32_t k = 0; k < g->n_node; k++) {
         const deft_node *n = &g->node[k];
@@ -79,7 +108,7 @@ static deft_status fold_constants(deft_graph_eval *e, deft_error *err)
                              deft_node_label(g, k, label, sizeof label));
         }
         if (!constant) continue;
-        const deft_status s = run_node(e, k, e->folded, err);
+        const deft_status s = run_node(e, k, &env, err);
         if (s != DEFT_OK) return s;
         e->skip[k] = true;
     }
@@ -116,11 +145,13 @@ deft_status deft_graph_eval_run(deft_graph_eval *e, const deft_tensor *in, const
     if (!e->run) e->run = deft_arena_create(RUN_LIMIT);
     if (!e->run) return deft_fail(err, DEFT_E_SPACE, "no memory");
     deft_arena_reset(e->run);
+    int64_t work = deft_graph_work_step(g);
+    const deft_op_env env = {g->opset, e->run, &work};
     memcpy(e->value, e->fixed, (size_t)g->n_value * sizeof(const deft_tensor *));
     for (int32_t i = 0; i < g->n_input; i++) e->value[g->input[i].value] = &in[i];
     for (int32_t k = 0; k < g->n_node; k++) {
         if (e->skip[k]) continue;
-        const deft_status s = run_node(e, k, e->run, err);
+        const deft_status s = run_node(e, k, &env, err);
         if (s != DEFT_OK) return s;
     }
     for (int32_t i = 0; i < g->n_output; i++) {

@@ -12,6 +12,7 @@ typedef struct op_ctx {
     const deft_tensor *const *in; // [node->n_in]
     deft_tensor *out;             // [node->n_out]
     deft_arena *arena;
+    int64_t *work; // left, NULL: not limited
     deft_error *err;
 } op_ctx;
 
@@ -20,7 +21,12 @@ typedef deft_status op_fn(op_ctx *c);
 /* The i-th input, NULL where it was left out. */
 const deft_tensor *op_in(const op_ctx *c, int32_t i);
 deft_status op_fail(const op_ctx *c, deft_status s, const char *fmt, ...) DEFT_PRINTF(3, 4);
-/* Allocates output i (zeroed). */
+/* The work of one element of a result that is computed by itself, and of one multiplication of a
+ * product that is not of float32. */
+enum { OP_WORK_ELEMENT = 8, OP_WORK_ANY = 4 };
+/* Takes n times `each` from what the node may cost: before it is spent, and before memory is. */
+deft_status op_charge(const op_ctx *c, int64_t n, int64_t each);
+/* Allocates output i (zeroed), charged for. */
 deft_status op_out(op_ctx *c, int32_t i, deft_dtype dtype, int32_t rank, const int64_t *dim);
 /* axis in [-rank, rank) to [0, rank); -1 if outside. */
 int32_t op_axis(int64_t axis, int32_t rank);

@@ -21,9 +21,35 @@ deft_status op_fail(const op_ctx *c, deft_status s, const char *fmt, ...)
     return deft_fail(c->err, s, "%s", text);
 }
 
+deft_status op_charge(const op_ctx *c, int64_t n, int64_t each)
+{
+    if (!c->work || n <= 0 || each <= 0) return DEFT_OK;
+    if (n <= *c->work / each) {
+        *c->work -= n * each;
+        return DEFT_OK;
+    }
+    *c->work = 0; // nothing smaller comes after it
+    return op_fail(c, DEFT_E_RANGE,
+                   "takes more operations than a file of this size may ask for (%.3g more than are "
+                   "left)",
+                   (double)n * (double)each);
+}
+
+/* Saturated; an impossible shape is refused where it becomes a tensor. */
+static int64_t elements(int32_t rank, const int64_t *dim)
+{
+    int64_t n = 1;
+    for (int32_t i = 0; i < rank; i++) {
+        if (dim[i] <= 0) return 0;
+        n = n > INT64_MAX / dim[i] ? INT64_MAX : n * dim[i];
+    }
+    return n;
+}
+
 deft_status op_out(op_ctx *c, int32_t i, deft_dtype dtype, int32_t rank, const int64_t *dim)
 {
     if (i >= c->node->n_out) return op_fail(c, DEFT_E_FORMAT, "output %d is missing", (int)i);
+    if (op_charge(c, elements(rank, dim), OP_WORK_ELEMENT) != DEFT_OK) return DEFT_E_RANGE;
     const deft_status s = deft_tensor_init(&c->out[i], dtype, rank, dim, c->arena);
     if (s == DEFT_E_SPACE) return op_fail(c, s, "the result is larger than the memory it may use");
     if (s != DEFT_OK) return op_fail(c, s, "the result's shape or type is out of range");

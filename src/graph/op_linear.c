@@ -90,6 +90,8 @@ static deft_status matmul_into(op_ctx *c, const deft_tensor *a0, const deft_tens
     batch = m > 0 && n > 0 ? c->out[0].count / (m * n) : 0;
     if (too_much(m, n, k) || too_much(m * n, batch, k))
         return op_fail(c, DEFT_E_RANGE, "the product is too large to evaluate");
+    s = op_charge(c, c->out[0].count * k, dtype == DEFT_F32 ? 1 : OP_WORK_ANY);
+    if (s != DEFT_OK) return s;
     for (int64_t i = 0; i < batch; i++) {
         const mat ma = {&a, op_broadcast_at(&ba, rank, dim, i) * m * k, k, 1};
         const mat mb = {&b, op_broadcast_at(&bb, rank, dim, i) * k * n, n, 1};
@@ -115,6 +117,7 @@ static deft_status minus_zero(op_ctx *c, const deft_tensor *x, const deft_tensor
 {
     if (x->dtype != DEFT_I8 && x->dtype != DEFT_U8)
         return op_fail(c, DEFT_E_FORMAT, "operands must be int8 or uint8");
+    if (op_charge(c, x->count, OP_WORK_ELEMENT) != DEFT_OK) return DEFT_E_RANGE;
     if (deft_tensor_init(out, DEFT_I32, x->rank, x->dim, c->arena) != DEFT_OK)
         return op_fail(c, DEFT_E_SPACE, "no memory");
     const int64_t cols = x->rank ? x->dim[x->rank - 1] : 1;
@@ -156,7 +159,8 @@ static deft_status run_gemm(op_ctx *c)
                        (long long)b->dim[tb]);
     if (too_much(m, n, k)) return op_fail(c, DEFT_E_RANGE, "the product is too large to evaluate");
     const int64_t dim[2] = {m, n};
-    deft_status s = op_out(c, 0, a->dtype, 2, dim);
+    deft_status s = op_charge(c, m * n * k, a->dtype == DEFT_F32 ? 1 : OP_WORK_ANY);
+    if (s == DEFT_OK) s = op_out(c, 0, a->dtype, 2, dim);
     if (s != DEFT_OK) return s;
     deft_tensor *y = &c->out[0];
     const mat ma = {a, 0, ta ? 1 : k, ta ? m : 1}, mb = {b, 0, tb ? 1 : n, tb ? k : 1};

@@ -104,7 +104,8 @@ static deft_status run_qlinear_matmul(op_ctx *c)
     const int64_t dim[2] = {a->dim[0], b->dim[1]}, n = dim[1], depth = a->dim[1];
     if (dim[0] && n && depth > ((int64_t)1 << 31) / dim[0] / n)
         return op_fail(c, DEFT_E_RANGE, "the product is too large to evaluate");
-    const deft_status s = op_out(c, 0, c->in[7]->dtype, 2, dim);
+    deft_status s = op_charge(c, dim[0] * n * depth, OP_WORK_ANY);
+    if (s == DEFT_OK) s = op_out(c, 0, c->in[7]->dtype, 2, dim);
     const int64_t za = op_get_i64(c->in[2], 0), zb = op_get_i64(c->in[5], 0);
     const float ratio = (float)op_get_f64(c->in[1], 0) * (float)op_get_f64(c->in[4], 0) /
                         (float)op_get_f64(c->in[6], 0);

@@ -103,7 +103,8 @@ static deft_status run_reduce(op_ctx *c)
         if (drop[i]) n *= x->dim[i];
         if (!drop[i] || keep) dim[rank++] = drop[i] ? 1 : x->dim[i];
     }
-    s = op_out(c, 0, x->dtype, rank, dim);
+    s = op_charge(c, x->count, OP_WORK_ELEMENT);
+    if (s == DEFT_OK) s = op_out(c, 0, x->dtype, rank, dim);
     if (s != DEFT_OK) return s;
     int64_t step = 1;
     for (int32_t i = x->rank - 1; i >= 0; i--) {
@@ -164,7 +165,8 @@ static deft_status run_arg(op_ctx *c)
     int32_t rank = 0;
     for (int32_t i = 0; i < x->rank; i++)
         if (i != axis || keep) dim[rank++] = i == axis ? 1 : x->dim[i];
-    const deft_status s = op_out(c, 0, DEFT_I64, rank, dim);
+    deft_status s = op_charge(c, x->count, OP_WORK_ELEMENT);
+    if (s == DEFT_OK) s = op_out(c, 0, DEFT_I64, rank, dim);
     if (s != DEFT_OK) return s;
     const int64_t n = x->dim[axis], inner = op_product(x, axis + 1, x->rank);
     for (int64_t g = 0; g < c->out[0].count; g++) {

@@ -23,6 +23,7 @@ deft_status deft_understand(deft_graph *g, const deft_understand_options *opt, d
     *out = NULL;
     deft_error mine = {0};
     und u = {.g = g, .opt = opt, .err = err ? err : &mine};
+    u.work = deft_graph_work_constants(g);
     u.a = deft_arena_create(SCRATCH_LIMIT);
     u.m = DEFT_NEW(g->arena, deft_model);
     if (!u.a || !u.m) {

@@ -165,6 +165,7 @@ typedef struct und_draft {
 
 typedef struct und {
     int64_t folded; // elements of constants computed so far
+    int64_t work;   // what operators may still cost
     deft_graph *g;
     const deft_understand_options *opt;
     deft_arena *a; // scratch

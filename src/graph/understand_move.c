@@ -108,7 +108,7 @@ deft_status und_move(und *u, int32_t k)
         }
     }
     deft_error e = {0};
-    const deft_status s = deft_op_run(n, u->g->opset, in, out, u->a, &e);
+    const deft_status s = deft_op_run(n, &(deft_op_env){u->g->opset, u->a, &u->work}, in, out, &e);
     if (s == DEFT_E_SPACE) return und_fail(u, k, s, "%s", e.text);
     if (s != DEFT_OK) return und_bad(u, k, "%s", e.text);
     return deliver(u, k, &m, out);

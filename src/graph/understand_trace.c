@@ -236,7 +236,7 @@ static deft_status fold(und *u, int32_t k)
     if (!in || !out) return und_no_memory(u);
     for (int32_t i = 0; i < n->n_in; i++) in[i] = n->in[i] < 0 ? NULL : u->value[n->in[i]].t;
     deft_error e = {0};
-    const deft_status s = deft_op_run(n, u->g->opset, in, out, u->a, &e);
+    const deft_status s = deft_op_run(n, &(deft_op_env){u->g->opset, u->a, &u->work}, in, out, &e);
     if (s == DEFT_E_SPACE) return und_fail(u, k, s, "%s", e.text);
     if (s != DEFT_OK) return und_bad(u, k, "%s", e.text);
     for (int32_t i = 0; i < n->n_out; i++) {
@@ -256,7 +256,7 @@ static deft_status fold_shape(und *u, int32_t k)
     deft_tensor *out = DEFT_NEW_ARRAY(u->a, deft_tensor, n->n_out);
     if (!out) return und_no_memory(u);
     deft_error e = {0};
-    const deft_status s = deft_op_run(n, u->g->opset, &shape, out, u->a, &e);
+    const deft_status s = deft_op_run(n, &(deft_op_env){u->g->opset, u->a, &u->work}, &shape, out, &e);
     if (s == DEFT_E_SPACE) return und_fail(u, k, s, "%s", e.text);
     if (s != DEFT_OK) return und_bad(u, k, "%s", e.text);
     if (n->out[0] >= 0) u->value[n->out[0]] = (und_value){.t = &out[0]};

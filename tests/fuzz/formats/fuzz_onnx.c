@@ -41,6 +41,8 @@ static void evaluate(const deft_graph *g)
     deft_tensor in[MAX_INPUTS];
     deft_arena *a = deft_arena_create((size_t)4 << 20);
     const deft_tensor **value = DEFT_NEW_ARRAY(a, const deft_tensor *, g->n_value);
+    int64_t work = deft_graph_work_step(g);
+    const deft_op_env env = {g->opset, a, &work};
     deft_error err = {0};
     int ok = value && make_inputs(g, a, in);
     for (int32_t v = 0; ok && v < g->n_value; v++) value[v] = g->value[v].constant;
@@ -52,7 +54,7 @@ static void evaluate(const deft_graph *g)
         if (!x || !y) break;
         for (int32_t i = 0; i < n->n_in; i++) x[i] = n->in[i] == -1 ? NULL : value[n->in[i]];
         for (int32_t i = 0; i < n->n_in; i++) ok = ok && (n->in[i] == -1 || x[i]);
-        ok = ok && deft_op_run(n, g->opset, x, y, a, &err) == DEFT_OK;
+        ok = ok && deft_op_run(n, &env, x, y, &err) == DEFT_OK;
         for (int32_t i = 0; ok && i < n->n_out; i++)
             if (n->out[i] != -1 && y[i].data) value[n->out[i]] = &y[i];
     }

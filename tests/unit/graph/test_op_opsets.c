@@ -72,7 +72,7 @@ static void attr_int(bench *b, const char *name, int64_t i)
 static deft_status run(bench *b, int32_t opset)
 {
     b->err = (deft_error){0};
-    return deft_op_run(&b->node, opset, b->in, b->out, b->a, &b->err);
+    return deft_op_run(&b->node, &(deft_op_env){opset, b->a, NULL}, b->in, b->out, &b->err);
 }
 
 static void expect(const bench *b, int32_t o, int32_t rank, const int64_t *dim, const float *x)
