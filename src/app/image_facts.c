@@ -1,10 +1,12 @@
 /* image_facts.c - what an image holds. */
 #include "app/image_facts.h"
+#include "deft/policy.h"
 #include "image/image_q.h"
 
 /* Of a step, and of all steps of a self-test together: at least, and for each byte of the image. A
  * byte holds two weights at most, and a self-test has some 50 steps. */
-enum { STEP_LEAST = 1 << 22, STEP_BYTE = 8, TEST_LEAST = 1 << 29, TEST_BYTE = 256 };
+enum { STEP_LEAST = 1 << 21, STEP_BYTE = 4, TEST_LEAST = 1 << 29, TEST_BYTE = 256 };
+enum { MEMORY_LEAST = 16 << 20, MEMORY_BYTE = 16 }; // of bytes
 enum { FUNCTION = 16, SEGMENT = 4 }; // the work of an activation, and of a segment
 
 static void add(image_facts *f, const void *p, size_t bytes, uint8_t format, int64_t macs)
@@ -17,17 +19,12 @@ static void add(image_facts *f, const void *p, size_t bytes, uint8_t format, int
     f->bytes[f->count++] = bytes;
 }
 
-/* Everything but the products: what is read, and every output. */
-static void add_work(image_facts *f, uint32_t n_segment, uint32_t n_in, int64_t outputs)
-{
-    f->work += (int64_t)SEGMENT * n_segment + n_in + FUNCTION * outputs;
-}
-
-/* Outputs of a layer with what its gates compute; a history moves its own. */
-static int64_t outputs_of(uint8_t kind, uint32_t n_out)
+/* A layer's outputs and what its gates compute; a history moves its own. */
+static int64_t outputs_work(uint8_t kind, uint32_t n_out)
 {
     const uint32_t gates = deft_image_gates(kind);
-    return (int64_t)(gates > 1 ? gates + 1 : 1) * n_out;
+    if (kind == DEFT_IMAGE_HISTORY) return n_out;
+    return FUNCTION * (int64_t)(gates > 1 ? gates + 1 : 1) * n_out;
 }
 
 static void add_f32(const deft_image *im, uint32_t k, image_facts *f)
@@ -35,7 +32,7 @@ static void add_f32(const deft_image *im, uint32_t k, image_facts *f)
     deft_image_layer l;
     deft_image_layer_at(im->data, im->directory, k, &l);
     const uint32_t gates = deft_image_gates(l.kind);
-    add_work(f, l.n_segment, l.n_in, outputs_of(l.kind, l.n_out));
+    f->work += (int64_t)SEGMENT * l.n_segment + l.n_in + outputs_work(l.kind, l.n_out);
     if (!gates) return;
     const int64_t x = (int64_t)gates * l.n_out * l.n_in, h = (int64_t)gates * l.n_out * l.n_out;
     add(f, l.weight, 4 * (size_t)x, DEFT_NUM_F32, x);
@@ -46,7 +43,7 @@ static void add_q(const deft_image *im, uint32_t k, image_facts *f)
 {
     deft_image_qlayer l;
     deft_image_qlayer_at(im->data, im->directory, k, &l);
-    add_work(f, l.n_segment, l.n_in, outputs_of(l.kind, l.n_out));
+    f->work += (int64_t)SEGMENT * l.n_segment + l.n_in + outputs_work(l.kind, l.n_out);
     if (!deft_image_gates(l.kind)) return;
     for (uint32_t i = 0; i < l.n_matrix; i++) {
         const deft_matrix_q *const m = &l.matrix[i];
@@ -77,10 +74,19 @@ deft_status image_facts_of(deft_bytes image, image_facts *out, deft_error *err)
     return DEFT_OK;
 }
 
-deft_status image_facts_bounded(const image_facts *f, size_t bytes, deft_error *err)
+deft_status image_facts_bounded(const image_facts *f, deft_bytes image, deft_error *err)
 {
+    const size_t bytes = image.size;
     const int64_t step = STEP_LEAST + STEP_BYTE * (int64_t)bytes;
     const int64_t test = TEST_LEAST + TEST_BYTE * (int64_t)bytes;
+    const int32_t memory = deft_policy_size(image.data, bytes);
+    if (memory > 0 && (uint64_t)memory > MEMORY_LEAST + (uint64_t)MEMORY_BYTE * bytes) {
+        return deft_fail(err, DEFT_E_SPACE,
+                         "the policy wants %d bytes of working memory, more than the %llu that an "
+                         "image of %zu bytes may ask for",
+                         (int)memory,
+                         (unsigned long long)(MEMORY_LEAST + (uint64_t)MEMORY_BYTE * bytes), bytes);
+    }
     if (f->work > step) {
         return deft_fail(err, DEFT_E_RANGE,
                          "a step of this policy would take %.3g operations, more than the %.3g that "

@@ -180,7 +180,7 @@ static deft_status describe_image(deft_loaded *l, deft_error *err)
 {
     image_facts facts;
     deft_status s = image_facts_of(l->image, &facts, err);
-    if (s == DEFT_OK) s = image_facts_bounded(&facts, l->image.size, err);
+    if (s == DEFT_OK) s = image_facts_bounded(&facts, l->image, err);
     if (s != DEFT_OK) return s;
     l->integer = facts.integer;
     l->numbers = image_facts_numbers(&facts, l->arena);

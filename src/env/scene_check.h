@@ -37,7 +37,7 @@ typedef struct scene_assets {
     deft_error *err;
 } scene_assets;
 
-enum { SCENE_MAX_SAMPLES = 1 << 22, SCENE_MAX_PIXELS = 1 << 24 };
+enum { SCENE_MAX_SAMPLES = 1 << 21, SCENE_MAX_PIXELS = 1 << 22 };
 
 /* "dir/name", or name alone where that is absolute or dir is empty; NULL if memory ran out. */
 const char *scene_join(deft_arena *a, const char *dir, const char *name);

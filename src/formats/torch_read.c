@@ -8,7 +8,7 @@
 
 /* What an archive may unpack to, and what its tensors may take: an archive of torch.save is not
  * compressed at all, numbers hardly are, and tensors of strides may share what there is. */
-enum { UNPACKED_LEAST = 8 << 20, UNPACKED_BYTE = 32, PICKLES = 56 << 20 };
+enum { UNPACKED_LEAST = 4 << 20, UNPACKED_BYTE = 32, PICKLES = 60 << 20 };
 
 /* A storage that is in memory already; several tensors may share it. */
 typedef struct loaded {

@@ -7,7 +7,7 @@
 enum { RUN_LIMIT = 256 << 20, MAX_OUTPUTS = 64 };
 /* Constants are folded a few times a weight; a step multiplies each weight about once, or as often
  * as a history is long. */
-enum { CONSTANTS_LEAST = 1 << 27, CONSTANTS_BYTE = 64, STEP_LEAST = 1 << 21, STEP_BYTE = 32 };
+enum { CONSTANTS_LEAST = 1 << 27, CONSTANTS_BYTE = 64, STEP_LEAST = 1 << 20, STEP_BYTE = 32 };
 enum { NODE = 64 }; // the work of a node whatever it does
 
 struct deft_graph_eval {

@@ -28,11 +28,12 @@ deft_status op_charge(const op_ctx *c, int64_t n, int64_t each)
         *c->work -= n * each;
         return DEFT_OK;
     }
+    const double left = (double)*c->work;
     *c->work = 0; // nothing smaller comes after it
     return op_fail(c, DEFT_E_RANGE,
-                   "takes more operations than a file of this size may ask for (%.3g more than are "
+                   "takes more operations than a file of this size may ask for (%.3g, and %.3g are "
                    "left)",
-                   (double)n * (double)each);
+                   (double)n * (double)each, left);
 }
 
 /* Saturated; an impossible shape is refused where it becomes a tensor. */
