@@ -7,7 +7,7 @@
  * byte holds two weights at most, and a self-test has some 50 steps. */
 enum { STEP_LEAST = 1 << 21, STEP_BYTE = 4, TEST_LEAST = 1 << 29, TEST_BYTE = 256 };
 enum { MEMORY_LEAST = 16 << 20, MEMORY_BYTE = 16 }; // of bytes
-enum { FUNCTION = 16, SEGMENT = 4 }; // the work of an activation, and of a segment
+enum { FUNCTION = 16, SEGMENT = 4 };                // the work of an activation, and of a segment
 
 static void add(image_facts *f, const void *p, size_t bytes, uint8_t format, int64_t macs)
 {
@@ -88,11 +88,12 @@ deft_status image_facts_bounded(const image_facts *f, deft_bytes image, deft_err
                          (unsigned long long)(MEMORY_LEAST + (uint64_t)MEMORY_BYTE * bytes), bytes);
     }
     if (f->work > step) {
-        return deft_fail(err, DEFT_E_RANGE,
-                         "a step of this policy would take %.3g operations, more than the %.3g that "
-                         "an image of %zu bytes may ask for: its layers are far wider than its "
-                         "weights",
-                         (double)f->work, (double)step, bytes);
+        return deft_fail(
+            err, DEFT_E_RANGE,
+            "a step of this policy would take %.3g operations, more than the %.3g that "
+            "an image of %zu bytes may ask for: its layers are far wider than its "
+            "weights",
+            (double)f->work, (double)step, bytes);
     }
     if ((int64_t)f->steps * f->work > test) {
         return deft_fail(err, DEFT_E_RANGE,

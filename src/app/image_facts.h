@@ -21,9 +21,9 @@ typedef struct image_facts {
 
 /* DEFT_E_FORMAT and the like where the image is not valid. */
 deft_status image_facts_of(deft_bytes image, image_facts *out, deft_error *err);
-/* Refuses an image that asks for work or memory out of proportion to its bytes, before anything runs
- * it: no policy that somebody trained does, since a step uses every weight about once. f: of this
- * image. DEFT_E_RANGE, DEFT_E_SPACE. */
+/* Refuses an image that asks for work or memory out of proportion to its bytes, before anything
+ * runs it: no policy that somebody trained does, since a step uses every weight about once. f: of
+ * this image. DEFT_E_RANGE, DEFT_E_SPACE. */
 deft_status image_facts_bounded(const image_facts *f, deft_bytes image, deft_error *err);
 /* "float32", "int8", "int4, int8", ... in the arena; NULL if memory ran out. */
 const char *image_facts_numbers(const image_facts *f, deft_arena *a);

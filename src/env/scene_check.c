@@ -74,7 +74,7 @@ static const ask asks[] = {
     {"option", "mpr_iterations", 10000},
 };
 
-static const char *const file_attributes[] = {"file",     "fileright", "fileleft",  "fileup",
+static const char *const file_attributes[] = {"file",     "fileright", "fileleft", "fileup",
                                               "filedown", "filefront", "fileback"};
 
 /* Names are compared as MuJoCo does for includes, and more generously than it does for others. */
@@ -220,8 +220,7 @@ static void add_include(walk *w, const char *name)
         }
         const char *const below = strrchr(path, '/');
         const char *const dir = scene_folder(w->s->a, path);
-        const bool there =
-            dir && deft_folder_has(dir[0] ? dir : ".", below ? below + 1 : path);
+        const bool there = dir && deft_folder_has(dir[0] ? dir : ".", below ? below + 1 : path);
         if (!there) continue;
         if (w->n_file == MAX_FILES) {
             fail(w, DEFT_E_RANGE, "more than 64 files of XML, or files that include each other");

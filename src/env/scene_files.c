@@ -1,4 +1,5 @@
-/* scene_files.c - the files that a scene names besides XML: regular ones, and what they unpack to. */
+/* scene_files.c - the files that a scene names besides XML: regular ones, and what they unpack to.
+ */
 #include "env/scene_check.h"
 
 #include <errno.h>
@@ -32,9 +33,10 @@ deft_status scene_add_samples(scene_assets *s, double n, const char *at)
 {
     s->samples += n;
     if (s->samples <= SCENE_MAX_SAMPLES) return DEFT_OK;
-    return deft_fail(s->err, DEFT_E_RANGE,
-                     "%s: height fields of %.3g samples, at most %d in all: use fewer rows and columns",
-                     at, s->samples, SCENE_MAX_SAMPLES);
+    return deft_fail(
+        s->err, DEFT_E_RANGE,
+        "%s: height fields of %.3g samples, at most %d in all: use fewer rows and columns", at,
+        s->samples, SCENE_MAX_SAMPLES);
 }
 
 deft_status scene_add_pixels(scene_assets *s, double n, const char *at)

@@ -76,8 +76,7 @@ static void grant(onnx_folder *dir, const struct stat *st)
 static deft_status check_size(onnx_folder *dir, const struct stat *st, uint64_t offset, size_t size,
                               deft_error *err)
 {
-    if (st->st_size < 0 || offset > (uint64_t)st->st_size ||
-        size > (uint64_t)st->st_size - offset)
+    if (st->st_size < 0 || offset > (uint64_t)st->st_size || size > (uint64_t)st->st_size - offset)
         return deft_fail(err, DEFT_E_FORMAT,
                          "external data: bytes %llu to %llu are not in the file",
                          (unsigned long long)offset, (unsigned long long)(offset + size));

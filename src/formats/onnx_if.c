@@ -117,8 +117,7 @@ static deft_status run(onnx_reader *r, const deft_graph *g, const uint8_t *seen,
     for (int32_t v = 0; v < g->n_value; v++) value[v] = g->value[v].constant;
     const deft_op_env env = {g->opset, a, &r->work};
     deft_status s = make_inputs(g, seen, a, value);
-    for (int32_t k = 0; s == DEFT_OK && k < g->n_node; k++)
-        s = run_node(g, k, &env, value, r->err);
+    for (int32_t k = 0; s == DEFT_OK && k < g->n_node; k++) s = run_node(g, k, &env, value, r->err);
     const deft_tensor *y = value[condition];
     if (s == DEFT_OK && (!y || y->dtype != DEFT_BOOL || y->count != 1)) s = DEFT_E_FORMAT;
     if (s == DEFT_OK) *out = ((const uint8_t *)y->data)[0] != 0;

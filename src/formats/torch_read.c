@@ -168,8 +168,8 @@ static deft_status gather_all(reader *r, const torch_found *f, bool constants, d
         char text[200];
         // before the time and the memory that it takes
         const bool fits = (uint64_t)torch_view_count(f->view[i]) <= r->budget / sizeof(float);
-        deft_status s = fits ? load_storage(r, f->view[i]->storage, constants, &storage)
-                             : too_much(r);
+        deft_status s =
+            fits ? load_storage(r, f->view[i]->storage, constants, &storage) : too_much(r);
         if (s == DEFT_OK) s = torch_gather(f->view[i], storage, r->big_endian, r->a, t, r->err);
         const size_t bytes =
             s == DEFT_OK ? (size_t)t->count * deft_dtype_size(t->dtype) : (size_t)0;

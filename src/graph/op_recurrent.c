@@ -163,7 +163,8 @@ static deft_status recurrent_setup(op_ctx *c, recurrent *q)
     if (n->seq && n->batch && n->hidden &&
         n->seq > ((int64_t)1 << 31) / n->batch / (rows ? rows : 1) / (n->input + n->hidden + 1))
         return op_fail(c, DEFT_E_RANGE, "the sequence is too large to evaluate");
-    return op_charge(c, n->seq * n->batch * q->dirs, rows * (n->input + n->hidden + OP_WORK_ELEMENT));
+    return op_charge(c, n->seq * n->batch * q->dirs,
+                     rows * (n->input + n->hidden + OP_WORK_ELEMENT));
 }
 
 static deft_status recurrent_outputs(op_ctx *c, const recurrent *q)

@@ -256,7 +256,8 @@ static deft_status fold_shape(und *u, int32_t k)
     deft_tensor *out = DEFT_NEW_ARRAY(u->a, deft_tensor, n->n_out);
     if (!out) return und_no_memory(u);
     deft_error e = {0};
-    const deft_status s = deft_op_run(n, &(deft_op_env){u->g->opset, u->a, &u->work}, &shape, out, &e);
+    const deft_status s =
+        deft_op_run(n, &(deft_op_env){u->g->opset, u->a, &u->work}, &shape, out, &e);
     if (s == DEFT_E_SPACE) return und_fail(u, k, s, "%s", e.text);
     if (s != DEFT_OK) return und_bad(u, k, "%s", e.text);
     if (n->out[0] >= 0) u->value[n->out[0]] = (und_value){.t = &out[0]};

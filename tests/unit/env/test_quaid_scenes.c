@@ -148,14 +148,21 @@ static void test_files(void)
           "cannot write");
     CHECK(open_file("a\033[31m\n.xml", &e, &err) == DEFT_E_FORMAT, "a strange name");
     CHECK(!strchr(err.text, '\033') && !strchr(err.text, '\n'), "not escaped: '%s'", err.text);
-    FILE *f = fopen("broken.xml", "w");
-    if (f) {
-        (void)fprintf(f, "<mujoco><worldbody><\033[31mgeom size='0.1'");
-        (void)fclose(f);
+    static const char *const broken[2][2] = {
+        {"<mujoco><worldbody><\033[31mgeom size='0.1'", "not well-formed XML"},
+        {"<mujoco>\n<worldbody><geomm size='0.1'/></worldbody></mujoco>", "MuJoCo"},
+    };
+    for (int k = 0; k < 2; k++) { // what is no XML, and what MuJoCo refuses
+        FILE *f = fopen("broken.xml", "w");
+        if (f) {
+            (void)fprintf(f, "%s", broken[k][0]);
+            (void)fclose(f);
+        }
+        CHECK(open_file("broken.xml", &e, &err) == DEFT_E_FORMAT, "broken XML");
+        CHECK(strstr(err.text, broken[k][1]) && !strpbrk(err.text, "\033\n") &&
+                  !strstr(err.text, "\\n"),
+              "'%s'", err.text);
     }
-    CHECK(open_file("broken.xml", &e, &err) == DEFT_E_FORMAT, "broken XML");
-    CHECK(strstr(err.text, "MuJoCo") && !strpbrk(err.text, "\033\n") && !strstr(err.text, "\\n"),
-          "'%s'", err.text);
 }
 
 /* Only what the tests wrote themselves is in the folder; removes it. */
