@@ -109,8 +109,9 @@ typedef struct torch_found {
 deft_status torch_collect(pickle_value *root, bool constants, deft_arena *a, torch_found *found,
                           deft_error *err);
 
-/* How many elements torch_gather would give; far too many where it refuses the shape. */
-int64_t torch_view_count(const torch_view *v);
+/* How many elements torch_gather would give, and whether they are in the storage. */
+deft_status torch_view_check(const torch_view *v, deft_bytes storage, int64_t *count,
+                             deft_error *err);
 /* The elements of a view, dense and in native byte order; floating types become float32. */
 deft_status torch_gather(const torch_view *v, deft_bytes storage, bool big_endian, deft_arena *a,
                          deft_tensor *out, deft_error *err);

@@ -166,10 +166,11 @@ static deft_status gather_all(reader *r, const torch_found *f, bool constants, d
         deft_tensor *t = &c->tensor[c->n];
         deft_bytes storage = {0};
         char text[200];
+        int64_t count = 0;
+        deft_status s = load_storage(r, f->view[i]->storage, constants, &storage);
+        if (s == DEFT_OK) s = torch_view_check(f->view[i], storage, &count, r->err);
         // before the time and the memory that it takes
-        const bool fits = (uint64_t)torch_view_count(f->view[i]) <= r->budget / sizeof(float);
-        deft_status s =
-            fits ? load_storage(r, f->view[i]->storage, constants, &storage) : too_much(r);
+        if (s == DEFT_OK && (uint64_t)count > r->budget / sizeof(float)) s = too_much(r);
         if (s == DEFT_OK) s = torch_gather(f->view[i], storage, r->big_endian, r->a, t, r->err);
         const size_t bytes =
             s == DEFT_OK ? (size_t)t->count * deft_dtype_size(t->dtype) : (size_t)0;

@@ -82,28 +82,31 @@ static bool extent(const torch_view *v, int64_t *count, int64_t *last)
     return true;
 }
 
-int64_t torch_view_count(const torch_view *v)
+deft_status torch_view_check(const torch_view *v, deft_bytes storage, int64_t *count,
+                             deft_error *err)
 {
-    int64_t count = 0, last = 0;
-    return extent(v, &count, &last) ? count : INT64_MAX / 16;
+    const int64_t have = (int64_t)(storage.size / torch_type_size(v->type));
+    int64_t last = 0;
+    if (!extent(v, count, &last))
+        return deft_fail(err, DEFT_E_RANGE, "the shape or the strides are too large");
+    if (*count && last >= have)
+        return deft_fail(err, DEFT_E_FORMAT, "element %lld of storage '%s', which has %lld",
+                         (long long)last, v->storage->key, (long long)have);
+    // what is repeated by strides of 0 must not buy memory
+    if (*count > 65536 && *count / 16 > have)
+        return deft_fail(err, DEFT_E_RANGE, "%lld elements are repeated from %lld",
+                         (long long)*count, (long long)have);
+    return DEFT_OK;
 }
 
 deft_status torch_gather(const torch_view *v, deft_bytes storage, bool big_endian, deft_arena *a,
                          deft_tensor *out, deft_error *err)
 {
     const size_t size = torch_type_size(v->type);
-    const int64_t have = (int64_t)(storage.size / size);
-    int64_t count = 0, last = 0;
-    if (!extent(v, &count, &last))
-        return deft_fail(err, DEFT_E_RANGE, "the shape or the strides are too large");
-    if (count && last >= have)
-        return deft_fail(err, DEFT_E_FORMAT, "element %lld of storage '%s', which has %lld",
-                         (long long)last, v->storage->key, (long long)have);
-    // what is repeated by strides of 0 must not buy memory
-    if (count > 65536 && count / 16 > have)
-        return deft_fail(err, DEFT_E_RANGE, "%lld elements are repeated from %lld",
-                         (long long)count, (long long)have);
-    const deft_status s = deft_tensor_init(out, dtype_of(v->type), v->rank, v->size, a);
+    int64_t count = 0;
+    deft_status s = torch_view_check(v, storage, &count, err);
+    if (s != DEFT_OK) return s;
+    s = deft_tensor_init(out, dtype_of(v->type), v->rank, v->size, a);
     if (s != DEFT_OK) return deft_fail(err, s, "no memory for %lld elements", (long long)count);
     int64_t index[DEFT_MAX_RANK] = {0}, from = v->offset;
     for (int64_t i = 0; i < count; i++) {

@@ -34,6 +34,8 @@ expect 0 info "$dir/made/near_packed.pt"
 expect 1 info "$dir/made/image_selftest.deft"
 says 'self-test of 65535 steps would take'
 expect 1 info "$dir/made/packed_zeros.pt"
+says 'more than a checkpoint may take'
+expect 1 info "$dir/made/views.pt"
 says 'more than the [0-9]* bytes that an archive of this size may hold'
 if [ -e "$dir/made/ifs.onnx" ]; then
     expect 0 info "$dir/made/near_weights.onnx"
