@@ -80,12 +80,12 @@ deft_status image_facts_bounded(const image_facts *f, deft_bytes image, deft_err
     const int64_t step = STEP_LEAST + STEP_BYTE * (int64_t)bytes;
     const int64_t test = TEST_LEAST + TEST_BYTE * (int64_t)bytes;
     const int32_t memory = deft_policy_size(image.data, bytes);
-    if (memory > 0 && (uint64_t)memory > MEMORY_LEAST + (uint64_t)MEMORY_BYTE * bytes) {
+    const uint64_t most = MEMORY_LEAST + (uint64_t)MEMORY_BYTE * bytes;
+    if (memory > 0 && (uint64_t)memory > most) {
         return deft_fail(err, DEFT_E_SPACE,
                          "the policy wants %d bytes of working memory, more than the %llu that an "
                          "image of %zu bytes may ask for",
-                         (int)memory,
-                         (unsigned long long)(MEMORY_LEAST + (uint64_t)MEMORY_BYTE * bytes), bytes);
+                         (int)memory, (unsigned long long)most, bytes);
     }
     if (f->work > step) {
         return deft_fail(

@@ -78,8 +78,8 @@ static deft_status check_size(onnx_folder *dir, const struct stat *st, uint64_t 
 {
     if (st->st_size < 0 || offset > (uint64_t)st->st_size || size > (uint64_t)st->st_size - offset)
         return deft_fail(err, DEFT_E_FORMAT,
-                         "external data: bytes %llu to %llu are not in the file",
-                         (unsigned long long)offset, (unsigned long long)(offset + size));
+                         "external data: %zu bytes from byte %llu on are not in the file", size,
+                         (unsigned long long)offset);
     grant(dir, st);
     if (dir->read + size > MAX_EXTERNAL)
         return deft_fail(err, DEFT_E_SPACE, "external data: more than 1 GiB in all");
