@@ -41,6 +41,8 @@ if [ -e "$dir/made/ifs.onnx" ]; then
     expect 0 info "$dir/made/near_weights.onnx"
     expect 1 info "$dir/made/ifs.onnx"
     says "node [0-9]* 'MatMul': takes more operations than a file of this size may ask for"
+    expect 1 info "$dir/made/shared_data.onnx"
+    says 'take more bytes than their files hold'
     expect 1 info "$dir/made/data_fifo.onnx"
     says 'no such regular file'
 fi
