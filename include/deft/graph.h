@@ -157,6 +157,9 @@ deft_status deft_graph_eval_run(deft_graph_eval *e, const deft_tensor *in, const
 /* Any value of the last run, NULL where it was not computed. */
 const deft_tensor *deft_graph_eval_value(const deft_graph_eval *e, int32_t value);
 
+/* What all runs took, in the units of deft_op_env. */
+int64_t deft_graph_eval_spent(const deft_graph_eval *e);
+
 /* What a node runs in. work: what it may still cost, about nanoseconds of plain loops; every run
  * takes its part before it begins, and one for which too little is left is DEFT_E_RANGE. NULL: as
  * much as it takes. */

@@ -18,6 +18,7 @@ struct deft_graph_eval {
     const deft_tensor **fixed;  // [n_value] constants and folded values
     bool *skip;                 // [n_node] folded
     const deft_tensor **output; // [n_output]
+    int64_t spent;              // by all runs
 };
 
 static int64_t work_of(const deft_graph *g, int64_t least, int64_t byte)
@@ -149,16 +150,21 @@ deft_status deft_graph_eval_run(deft_graph_eval *e, const deft_tensor *in, const
     const deft_op_env env = {g->opset, e->run, &work};
     memcpy(e->value, e->fixed, (size_t)g->n_value * sizeof(const deft_tensor *));
     for (int32_t i = 0; i < g->n_input; i++) e->value[g->input[i].value] = &in[i];
-    for (int32_t k = 0; k < g->n_node; k++) {
-        if (e->skip[k]) continue;
-        const deft_status s = run_node(e, k, &env, err);
-        if (s != DEFT_OK) return s;
-    }
+    deft_status s = DEFT_OK;
+    for (int32_t k = 0; s == DEFT_OK && k < g->n_node; k++)
+        if (!e->skip[k]) s = run_node(e, k, &env, err);
+    e->spent += deft_graph_work_step(g) - work;
+    if (s != DEFT_OK) return s;
     for (int32_t i = 0; i < g->n_output; i++) {
         out[i] = e->value[g->output[i].value];
         if (!out[i]) return deft_fail(err, DEFT_E_FORMAT, "output %d was not computed", (int)i);
     }
     return DEFT_OK;
+}
+
+int64_t deft_graph_eval_spent(const deft_graph_eval *e)
+{
+    return e->spent;
 }
 
 const deft_tensor *deft_graph_eval_value(const deft_graph_eval *e, int32_t value)

@@ -131,13 +131,15 @@ static deft_status run_conv(op_ctx *c)
     deft_status s = op_conv_read(c, x, w, &v);
     if (s != DEFT_OK) return s;
     const int64_t channels = v.group * v.c_out;
+    const double sums = (double)v.batch * (double)channels * (double)v.n_out;
+    if (sums > (double)max_size * (double)max_size)
+        return op_fail(c, DEFT_E_RANGE, "the convolution is too large to evaluate");
     if (b && b->count != channels) return op_fail(c, DEFT_E_FORMAT, "the bias does not fit");
     int64_t dim[DEFT_MAX_RANK] = {v.batch, channels};
     for (int32_t i = 0; i < v.axes; i++) dim[2 + i] = v.out[i];
-    const double work =
-        (double)v.batch * (double)channels * (double)v.n_out * (double)v.c_in * (double)v.n_kernel;
-    if (work > 2147483648.0)
-        return op_fail(c, DEFT_E_RANGE, "the convolution is too large to evaluate");
+    // every size is at most 2^20, and the output is charged for by op_out
+    s = op_charge(c, v.c_in * v.n_kernel, v.batch * channels * (v.n_out > 0 ? v.n_out : 1));
+    if (s != DEFT_OK) return s;
     s = op_out(c, 0, DEFT_F32, x->rank, dim);
     if (s != DEFT_OK) return s;
     float *y = c->out[0].data;

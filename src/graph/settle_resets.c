@@ -131,14 +131,14 @@ static deft_status look(resetter *r, bool *found)
     return DEFT_OK;
 }
 
-deft_status settle_resets(deft_graph *g, deft_error *err)
+deft_status settle_resets(deft_graph *g, int64_t *left, deft_error *err)
 {
     bool found = g->n_input > 2;
     while (found) {
         deft_error mine = {DEFT_OK, ""};
         resetter r = {.g = g, .arena = deft_arena_create((size_t)64 << 20), .err = &mine};
         deft_rng_seed(&r.rng, SEED);
-        deft_status s = r.arena ? settle_probe_init(&r.p, g, &mine) : DEFT_E_SPACE;
+        deft_status s = r.arena ? settle_probe_init(&r.p, g, left, &mine) : DEFT_E_SPACE;
         if (s == DEFT_OK) r.erased = DEFT_NEW_ARRAY(r.arena, bool, g->n_input);
         if (s == DEFT_OK && !r.erased) s = DEFT_E_SPACE;
         found = false;

@@ -14,6 +14,7 @@ typedef struct rows {
     int64_t n;                   // rows
     int32_t *in_axis, *out_axis; // [n_input], [n_output] of the rows
     deft_arena *arena;
+    int64_t *left;
     deft_error *err;
 } rows;
 
@@ -210,7 +211,7 @@ static deft_status compare(rows *r, settle_probe *all, bool *same)
     settle_probe one = {.g = NULL};
     deft_rng rng;
     deft_rng_seed(&rng, SEED);
-    deft_status s = settle_probe_init(&one, &r->one, r->err);
+    deft_status s = settle_probe_init(&one, &r->one, r->left, r->err);
     *same = s == DEFT_OK;
     const int64_t step = (r->n + MAX_ROWS - 1) / MAX_ROWS;
     const int trials = r->n > FEW_ROWS ? 1 : TRIALS;
@@ -286,14 +287,15 @@ static deft_status fold(rows *r, settle_probe *all)
                      (long long)r->n, mine.text);
 }
 
-deft_status settle_rows(deft_graph *g, deft_error *err)
+deft_status settle_rows(deft_graph *g, int64_t *left, deft_error *err)
 {
-    rows r = {.g = g, .err = err, .arena = deft_arena_create((size_t)64 << 20)};
+    rows r = {.g = g, .left = left, .err = err, .arena = deft_arena_create((size_t)64 << 20)};
     settle_probe all = {.g = NULL};
     deft_error mine = {DEFT_OK, ""};
     r.in_axis = r.arena ? DEFT_NEW_ARRAY(g->arena, int32_t, g->n_input) : NULL;
     r.out_axis = r.arena ? DEFT_NEW_ARRAY(g->arena, int32_t, g->n_output) : NULL;
-    deft_status s = r.in_axis && r.out_axis ? settle_probe_init(&all, g, &mine) : DEFT_E_SPACE;
+    deft_status s =
+        r.in_axis && r.out_axis ? settle_probe_init(&all, g, left, &mine) : DEFT_E_SPACE;
     if (s == DEFT_OK) s = settle_run(&all, &mine);
     if (s == DEFT_OK && g->n_input > 0) {
         const deft_tensor *const t = &all.in[0];

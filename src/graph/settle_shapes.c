@@ -21,6 +21,8 @@ typedef struct search {
     int n_size;
     open_size open[MAX_OPEN];
     int n_open, runs;
+    bool whole; // every combination was tried
+    settle_probe p;
 } search;
 
 static void add_size(search *s, int64_t v)
@@ -56,13 +58,9 @@ static bool collect_open(search *s)
 
 static bool runs_so(search *s)
 {
-    settle_probe p;
     deft_error e = {DEFT_OK, ""};
     s->runs++;
-    deft_status st = settle_probe_init(&p, s->g, &e);
-    if (st == DEFT_OK) st = settle_run(&p, &e);
-    settle_probe_free(&p);
-    return st == DEFT_OK;
+    return settle_probe_shape(&s->p, &e) == DEFT_OK && settle_run(&s->p, &e) == DEFT_OK;
 }
 
 static void set_size(search *s, const open_size *o, int64_t size)
@@ -90,12 +88,13 @@ static void note_found(search *s, const int *at)
 static void try_all(search *s)
 {
     int at[MAX_OPEN] = {0};
-    while (s->runs < MAX_RUNS) {
+    while (s->runs < MAX_RUNS && *s->p.left > 0) {
         for (int k = 0; k < s->n_open; k++) set_size(s, &s->open[k], s->size[at[k]]);
         if (runs_so(s)) note_found(s, at);
         int k = 0;
         while (k < s->n_open && ++at[k] == s->n_size) at[k++] = 0;
-        if (k == s->n_open) return;
+        s->whole = k == s->n_open;
+        if (s->whole) return;
     }
 }
 
@@ -120,22 +119,41 @@ static int64_t decided(open_size *o)
     return o->n_found == 1 ? o->found[0] : 0;
 }
 
-deft_status settle_shapes(deft_graph *g, deft_error *err)
+static deft_status decide(search *s, deft_error *err)
+{
+    deft_status st = DEFT_OK;
+    char name[160];
+    for (int k = 0; k < s->n_open; k++) {
+        open_size *const o = &s->open[k];
+        const int64_t size = s->whole ? decided(o) : 0;
+        // where nothing fits, running it says what is wrong
+        set_size(s, o, size > 0 ? size : -1);
+        if (st != DEFT_OK || size > 0 || (s->whole && o->n_found == 0)) continue;
+        if (s->whole) st = ambiguous(s, o, err);
+        if (!s->whole)
+            st = deft_fail(
+                err, DEFT_E_UNSUPPORTED,
+                "input '%s' does not declare its size, and it takes too long to find it "
+                "out: export it with a fixed last dimension",
+                deft_escape(name, sizeof name, s->g->value[s->g->input[o->port].value].name, 1024));
+    }
+    return st;
+}
+
+deft_status settle_shapes(deft_graph *g, int64_t *left, deft_error *err)
 {
     search *const s = calloc(1, sizeof *s);
     if (!s) return deft_fail(err, DEFT_E_SPACE, "no memory");
     s->g = g;
+    deft_error mine = {DEFT_OK, ""};
     deft_status st = DEFT_OK;
     if (collect_open(s)) {
         collect_sizes(s);
-        try_all(s);
-    }
-    for (int k = 0; k < s->n_open; k++) {
-        open_size *const o = &s->open[k];
-        const int64_t size = decided(o);
-        // where nothing fits, running it says what is wrong
-        set_size(s, o, size > 0 ? size : -1);
-        if (o->n_found > 1 && size == 0) st = ambiguous(s, o, err);
+        const deft_status made = settle_probe_init(&s->p, g, left, &mine);
+        if (made == DEFT_OK || made == DEFT_E_RANGE) try_all(s);
+        if (made == DEFT_E_SPACE) st = deft_fail(err, made, "%s", mine.text);
+        if (st == DEFT_OK && s->p.eval) st = decide(s, err);
+        settle_probe_free(&s->p);
     }
     free(s);
     return st;
