@@ -62,11 +62,38 @@ int cli_load(const cli_command *c, const char *path, const deft_load_options *op
     return CLI_OK;
 }
 
+int cli_load_check(const cli_command *c, char *const *path, int n, deft_load_options *opt)
+{
+    deft_error err = {DEFT_OK, ""};
+    opt->several = n > 1;
+    if (n < 2 || deft_load_options_check(path, n, opt, &err) == DEFT_OK) return CLI_OK;
+    return cli_misuse(c, "%s", err.text);
+}
+
 void cli_note_evaluator(const cli_command *c, const deft_loaded *l)
 {
     if (l->image.size) return;
     cli_note(c, "%s: run by the reference evaluator, slowly: %s", cli_basename(l->path, l->arena),
              cli_escaped(l->reason, l->arena));
+}
+
+int cli_kernels(const cli_command *c, const char *name, const deft_kernels **out)
+{
+    char hint[DEFT_HINT], shown[64], all[128] = "";
+    if (!name) return CLI_OK;
+    *out = deft_kernels_find(name);
+    if (*out) return CLI_OK;
+    deft_nearest near;
+    deft_nearest_begin(&near, name);
+    for (const deft_kernels *const *k = deft_kernels_all(); *k; k++) {
+        const size_t used = strlen(all);
+        (void)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
+                       deft_kernels_name(*k));
+        deft_nearest_offer(&near, deft_kernels_name(*k));
+    }
+    return cli_fail_text(c, "this machine has no kernels '%s'; it has %s%s",
+                         deft_escape(shown, sizeof shown, name, 64), all,
+                         deft_nearest_hint(&near, hint));
 }
 
 #define EPISODES(field) offsetof(cli_episodes, field)

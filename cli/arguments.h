@@ -11,11 +11,17 @@ extern const cli_opt cli_policy_opts[];
 /* Loads, and says on stderr what had to be assumed. Exit status. */
 int cli_load(const cli_command *c, const char *path, const deft_load_options *opt,
              deft_loaded *out);
+/* Before anything is loaded: the options are for all n files, and each must be for one of them.
+ * Exit status. */
+int cli_load_check(const cli_command *c, char *const *path, int n, deft_load_options *opt);
 /* What had to be assumed, one note each. */
 void cli_note_assumptions(const cli_command *c, const deft_loaded *l);
 
 /* That a graph of integers is slow, and why it has no layers. */
 void cli_note_evaluator(const cli_command *c, const deft_loaded *l);
+
+/* The kernels of that name, NULL: left as they are. CLI_FAILED where this machine has none such. */
+int cli_kernels(const cli_command *c, const char *name, const deft_kernels **out);
 
 /* Which episodes to run, and where. Zero: the defaults. */
 typedef struct cli_episodes {

@@ -55,6 +55,17 @@ const cli_command *const *cli_commands(void); // NULL-terminated
  * in argv; argv ends with NULL. --help and misuse end the program with status 0 and 2. */
 int cli_parse(const cli_command *c, int argc, char **argv, void *args);
 
+/* Which options are on a command line. */
+typedef struct cli_given {
+    const cli_command *command;
+    uint64_t bit; // 1 << the option's place in all groups
+} cli_given;
+int cli_parse_given(const cli_command *c, int argc, char **argv, void *args, cli_given *given);
+bool cli_was_given(const cli_given *g, const char *name);
+/* Options that would be read by nobody are misunderstandings: for the first of names ("scene seed")
+ * that was given, says "--scene WHY" and returns CLI_MISUSE; else CLI_OK. */
+int cli_unread(const cli_given *g, const char *names, const char *why);
+
 /* "deft CMD: text" on stderr; returns CLI_FAILED. */
 int cli_fail(const cli_command *c, const deft_error *err);
 int cli_fail_text(const cli_command *c, const char *fmt, ...) DEFT_PRINTF(2, 3);

@@ -150,9 +150,9 @@ static int run(int argc, char **argv)
 {
     args a = {.json = false};
     const int at = cli_parse(&cmd_bench, argc, argv, &a), n = argc - at;
-    const deft_kernels *const kernels =
-        a.kernels ? deft_kernels_find(a.kernels) : deft_kernels_best();
-    if (!kernels) return cli_fail_text(&cmd_bench, "this machine has no kernels '%s'", a.kernels);
+    const deft_kernels *kernels = deft_kernels_best();
+    if (cli_kernels(&cmd_bench, a.kernels, &kernels) != CLI_OK) return CLI_FAILED;
+    if (cli_load_check(&cmd_bench, argv + at, n, &a.load) != CLI_OK) return CLI_MISUSE;
     deft_loaded *const l = calloc((size_t)n, sizeof *l);
     if (!l) return cli_fail_text(&cmd_bench, "out of memory");
     int status = CLI_OK;

@@ -1,5 +1,6 @@
 /* deft compare - how far apart two policies are: actions, layers, returns. */
 #include "arguments.h"
+#include "claim.h"
 #include "output.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@ typedef struct args {
     cli_recorded recorded;
     double tolerance, fail_above;
     const char *report;
-    bool json;
+    bool json, force;
 } args;
 
 static const cli_opt opts[] = {
@@ -22,6 +23,7 @@ static const cli_opt opts[] = {
      offsetof(args, fail_above), 0, 1e9},
     {"report", "FILE.html", "write a page with tables and curves", CLI_PATH, 0,
      offsetof(args, report), 0, 0},
+    {"force", NULL, CLI_FORCE_HELP, CLI_FLAG, 0, offsetof(args, force), 0, 0},
     {"json", NULL, "print JSON", CLI_FLAG, 0, offsetof(args, json), 0, 0},
     {.kind = CLI_END},
 };
@@ -354,7 +356,8 @@ static int write_report(const comparison *c)
                                    .closed_b = c->env ? &c->rb : NULL,
                                    .reward_paired = c->paired[0],
                                    .distance_paired = c->paired[1]};
-    const deft_status s = deft_compare_report_write(&r, c->a->report, &err);
+    const deft_status s = deft_compare_report_write(
+        &r, strcmp(c->a->report, "-") == 0 ? "/dev/stdout" : c->a->report, &err);
     return s == DEFT_OK ? CLI_OK : fail(&err);
 }
 
@@ -374,10 +377,24 @@ static int finish(comparison *c)
     return status;
 }
 
+static int check_output(const comparison *c, const args *a, char **path)
+{
+    cli_claim k;
+    cli_claim_begin(&k, &cmd_compare, c->arena);
+    cli_claim_force(&k, a->force);
+    cli_claim_reads_policies(&k, path, c->two ? 2 : 1, &a->load);
+    cli_claim_reads(&k, "--obs", a->recorded.obs);
+    cli_claim_reads_episodes(&k, &a->episodes);
+    cli_claim_writes(&k, "--report", a->report, DEFT_PRODUCT_PAGE);
+    cli_claim_writes(&k, "--log", a->episodes.log, DEFT_PRODUCT_LOG);
+    return cli_claim_check(&k);
+}
+
 static int compare(comparison *c, args *a, char **path)
 {
     const char *scene = NULL;
-    int status = CLI_OK;
+    int status = check_output(c, a, path);
+    if (status != CLI_OK) return status;
     if (a->recorded.obs) {
         status = cli_recording_open(&cmd_compare, &a->recorded, c->arena, &a->load, &c->rec);
         c->feed_recorded = a->recorded.feed && strcmp(a->recorded.feed, "recorded") == 0;
@@ -408,16 +425,30 @@ static int compare(comparison *c, args *a, char **path)
     return status == CLI_OK ? finish(c) : status;
 }
 
+static int check_unread(const args *a, const cli_given *g)
+{
+    if (!a->recorded.obs) return cli_unread(g, "feed", "is for a recording, which --obs names");
+    return cli_unread(g,
+                      "scene episodes seed jobs max-steps heading reward wire-reward target-speed "
+                      "vary unperturbed log",
+                      "is for episodes in --env; --obs takes the rows of a recording");
+}
+
 static int run(int argc, char **argv)
 {
     args a = {.tolerance = 1e-5, .fail_above = -1};
-    const int at = cli_parse(&cmd_compare, argc, argv, &a);
+    cli_given given;
+    const int at = cli_parse_given(&cmd_compare, argc, argv, &a, &given);
     const bool two = argc - at == 2;
     if (!a.recorded.obs == !a.episodes.env) {
         return cli_misuse(&cmd_compare, "either --obs FILE.csv or --env NAME says on what");
     }
     if (!two && a.episodes.env) {
         return cli_misuse(&cmd_compare, "--env needs two policies");
+    }
+    if (check_unread(&a, &given) != CLI_OK ||
+        cli_load_check(&cmd_compare, argv + at, argc - at, &a.load) != CLI_OK) {
+        return CLI_MISUSE;
     }
     comparison *const c = calloc(1, sizeof *c);
     int status = CLI_FAILED;

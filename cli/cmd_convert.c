@@ -1,5 +1,6 @@
 /* deft convert - from any format that Deft reads to one that it writes. */
 #include "arguments.h"
+#include "claim.h"
 #include "output.h"
 
 #include <math.h>
@@ -8,16 +9,18 @@
 typedef struct args {
     deft_load_options load;
     const char *out, *format, *layout;
+    bool force;
 } args;
 
 static const cli_opt opts[] = {
     {"out", "FILE", "what to write; its ending says the format (required)", CLI_PATH, 'o',
      offsetof(args, out), 0, 0},
-    {"format", "onnx|deft", "the format, whatever the ending says", CLI_CHOICE, 0,
+    {"format", "onnx|deft", "the format, where the ending does not say it", CLI_CHOICE, 0,
      offsetof(args, format), 0, 0},
     {"layout", "rows|panels",
      "of an integer image's matrices: rows for small devices, panels for hosts (default: as it is)",
      CLI_CHOICE, 0, offsetof(args, layout), 0, 0},
+    {"force", NULL, CLI_FORCE_HELP, CLI_FLAG, 0, offsetof(args, force), 0, 0},
     {.kind = CLI_END},
 };
 static const cli_group groups[] = {
@@ -80,6 +83,36 @@ static int convert(const args *a, const deft_loaded *l, const char *format)
     return CLI_OK;
 }
 
+/* The second operand is read with checkpoints only. */
+static int take_encoder(args *a, char **path)
+{
+    deft_error err = {DEFT_OK, ""};
+    if (!path[1]) return CLI_OK;
+    if (a->load.encoder) {
+        return cli_misuse(&cmd_convert, "the second operand is the encoder: not also --encoder");
+    }
+    a->load.encoder = path[1];
+    const deft_load_options only = {.encoder = path[1]};
+    if (deft_load_options_check(path, 1, &only, &err) == DEFT_OK) return CLI_OK;
+    return cli_misuse(&cmd_convert, "the second operand, '%s', is read as --encoder, which %s",
+                      path[1], strchr(err.text, ' ') + 1);
+}
+
+static int check_output(const args *a, char **path, const char *format)
+{
+    cli_claim k;
+    deft_arena *const arena = deft_arena_create(0);
+    if (!arena) return cli_fail_text(&cmd_convert, "out of memory");
+    cli_claim_begin(&k, &cmd_convert, arena);
+    cli_claim_force(&k, a->force);
+    cli_claim_reads_policies(&k, path, 1, &a->load);
+    cli_claim_writes(&k, "-o", a->out,
+                     strcmp(format, "onnx") == 0 ? DEFT_PRODUCT_ONNX : DEFT_PRODUCT_IMAGE);
+    const int status = cli_claim_check(&k);
+    deft_arena_destroy(arena);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     args a = {.out = NULL};
@@ -90,12 +123,10 @@ static int run(int argc, char **argv)
         return cli_misuse(&cmd_convert, "'%s' ends in neither .onnx nor .deft: --format says which",
                           a.out);
     }
-    if (argv[at + 1] && a.load.encoder) {
-        return cli_misuse(&cmd_convert, "the second operand is the encoder: not also --encoder");
-    }
-    if (argv[at + 1]) a.load.encoder = argv[at + 1];
+    int status = take_encoder(&a, argv + at);
+    if (status == CLI_OK) status = check_output(&a, argv + at, format);
     deft_loaded l;
-    int status = cli_load(&cmd_convert, argv[at], &a.load, &l);
+    if (status == CLI_OK) status = cli_load(&cmd_convert, argv[at], &a.load, &l);
     if (status != CLI_OK) return status;
     status = convert(&a, &l, format);
     deft_loaded_free(&l);

@@ -1,5 +1,6 @@
 /* deft eval - policies in an environment: what they earn, how far they get. */
 #include "arguments.h"
+#include "claim.h"
 #include "output.h"
 
 #include <math.h>
@@ -222,17 +223,31 @@ static int evaluate_all(evaluation *e)
     return status;
 }
 
+static int check_output(const args *a, char **path, int n, deft_arena *arena)
+{
+    cli_claim k;
+    cli_claim_begin(&k, &cmd_eval, arena);
+    cli_claim_reads_policies(&k, path, n, &a->load);
+    cli_claim_reads_episodes(&k, &a->episodes);
+    cli_claim_writes(&k, "--log", a->episodes.log, DEFT_PRODUCT_LOG);
+    return cli_claim_check(&k);
+}
+
 static int run(int argc, char **argv)
 {
     args a = {.json = false};
     const int at = cli_parse(&cmd_eval, argc, argv, &a);
+    if (cli_load_check(&cmd_eval, argv + at, argc - at, &a.load) != CLI_OK) return CLI_MISUSE;
     evaluation e = {.a = &a, .arena = deft_arena_create(0), .n = argc - at, .path = argv + at};
     int status = CLI_FAILED;
     e.result = calloc((size_t)e.n, sizeof *e.result);
     if (!e.arena || !e.result) {
         status = cli_fail_text(&cmd_eval, "out of memory");
     } else {
-        status = cli_env_open(&cmd_eval, &a.episodes, e.arena, &e.env, &e.scene);
+        status = check_output(&a, e.path, e.n, e.arena);
+        if (status == CLI_OK) {
+            status = cli_env_open(&cmd_eval, &a.episodes, e.arena, &e.env, &e.scene);
+        }
     }
     if (status == CLI_OK) {
         const deft_env_spec *const spec = deft_env_get_spec(e.env);

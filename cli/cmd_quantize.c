@@ -1,4 +1,5 @@
 /* deft quantize - an image of integers from a float policy. */
+#include "claim.h"
 #include "quantize.h"
 
 #include "deft/emit.h"
@@ -14,7 +15,7 @@ typedef struct args {
     const char *out, *calib, *calibrator, *layout, *bits;
     int32_t lo, hi; // of bits, 0: not given
     int32_t returns;
-    bool json, sweep;
+    bool json, sweep, force;
 } args;
 
 #define AT(field) offsetof(args, field)
@@ -48,6 +49,7 @@ static const cli_opt opts[] = {
      "of matrices: rows for small devices, panels for hosts (default: this "
      "machine's)",
      CLI_CHOICE, 0, AT(layout), 0, 0},
+    {"force", NULL, CLI_FORCE_HELP, CLI_FLAG, 0, AT(force), 0, 0},
     {"json", NULL, "print JSON", CLI_FLAG, 0, AT(json), 0, 0},
     {.kind = CLI_END},
 };
@@ -200,23 +202,21 @@ static int quantize_static(const args *a, const deft_loaded *l, deft_env *env)
     if (deft_calibration_create(l->model, 0, &c, &err) != DEFT_OK) {
         return cli_fail(&cmd_quantize, &err);
     }
-    int status = calibrate(a, l, env, c);
-    if (status == CLI_OK && a->sweep) {
-        const quantize_sweep w = {.policy = l,
-                                  .calibration = c,
-                                  .env = env,
-                                  .options = &a->quant,
-                                  .out = a->out,
-                                  .lo = a->lo,
-                                  .hi = a->hi,
-                                  .episodes = a->returns,
-                                  .jobs = a->place.jobs,
-                                  .seed = a->place.seed,
-                                  .json = a->json};
-        status = quantize_sweep_run(&w);
-    } else if (status == CLI_OK) {
-        status = quantize(a, l, c);
-    }
+    const quantize_sweep w = {.policy = l,
+                              .calibration = c,
+                              .env = env,
+                              .options = &a->quant,
+                              .out = a->out,
+                              .lo = a->lo,
+                              .hi = a->hi,
+                              .episodes = a->returns,
+                              .jobs = a->place.jobs,
+                              .seed = a->place.seed,
+                              .force = a->force,
+                              .json = a->json};
+    int status = a->sweep ? quantize_sweep_check(&w) : CLI_OK;
+    if (status == CLI_OK) status = calibrate(a, l, env, c);
+    if (status == CLI_OK) status = a->sweep ? quantize_sweep_run(&w) : quantize(a, l, c);
     deft_calibration_destroy(c);
     return status;
 }
@@ -240,8 +240,83 @@ static bool parse_bits(args *a)
     return true;
 }
 
-static int check_args(args *a)
+static int check_scheme(const char *name)
 {
+    deft_nearest near;
+    char all[160] = "", hint[DEFT_HINT], shown[64];
+    if (!name) return CLI_OK;
+    deft_nearest_begin(&near, name);
+    for (int32_t i = 0; deft_quant_scheme_name(i); i++) {
+        const char *const known = deft_quant_scheme_name(i);
+        const size_t used = strlen(all);
+        if (strcmp(name, known) == 0) return CLI_OK;
+        (void)snprintf(all + used, sizeof all - used, "%s, ", known);
+        deft_nearest_offer(&near, known);
+    }
+    if (strcmp(name, "dynamic") == 0) return CLI_OK;
+    deft_nearest_offer(&near, "dynamic");
+    return cli_fail_text(&cmd_quantize, "there is no scheme '%s'; there are %sdynamic%s",
+                         deft_escape(shown, sizeof shown, name, 64), all,
+                         deft_nearest_hint(&near, hint));
+}
+
+/* Options that nobody would read. */
+static int check_unread(const args *a, const cli_given *g)
+{
+    int status = CLI_OK;
+    if (is_dynamic(a)) {
+        status = cli_unread(g,
+                            "calib calibrator percentile episodes seed weight-bits activation-bits "
+                            "bits narrow-inputs all-layers symmetric nearest no-equalization "
+                            "no-bias-correction layout",
+                            "is not for --scheme dynamic, which takes its ranges at run time");
+    } else if (a->calib) {
+        status = cli_unread(g, "env scene episodes seed",
+                            "is for calibration in episodes; --calib names a recording");
+    }
+    if (status == CLI_OK && (!a->calibrator || strcmp(a->calibrator, "percentile") != 0)) {
+        status = cli_unread(g, "percentile", "is for --calibrator percentile");
+    }
+    if (status == CLI_OK && a->sweep) {
+        status = cli_unread(g, "layout weight-bits activation-bits",
+                            "is not for --sweep, which makes no image and takes widths by --bits");
+    } else if (status == CLI_OK) {
+        status = cli_unread(g, "returns jobs", "is for --sweep");
+    }
+    if (status == CLI_OK && a->bits && cli_was_given(g, "weight-bits") &&
+        cli_was_given(g, "activation-bits")) {
+        status = cli_unread(g, "bits",
+                            "is not for use with both --weight-bits and "
+                            "--activation-bits");
+    }
+    return status;
+}
+
+static int check_output(const args *a, char **path, deft_arena *arena)
+{
+    cli_claim k;
+    cli_claim_begin(&k, &cmd_quantize, arena);
+    cli_claim_force(&k, a->force);
+    cli_claim_reads_policies(&k, path, 1, &a->load);
+    cli_claim_reads(&k, "--calib", a->calib);
+    cli_claim_reads_episodes(&k, &a->place);
+    cli_claim_writes(&k, "-o", a->out,
+                     a->sweep        ? DEFT_PRODUCT_SWEEP
+                     : is_dynamic(a) ? DEFT_PRODUCT_ONNX
+                                     : DEFT_PRODUCT_IMAGE);
+    if (a->sweep) {
+        if (strcmp(a->out, "-") == 0 || deft_file_is_special(a->out)) {
+            return cli_misuse(&cmd_quantize, "--sweep needs a regular file, not '%s'", a->out);
+        }
+        cli_claim_writes(&k, "the curve", quantize_sweep_curve(a->out, arena),
+                         DEFT_PRODUCT_PICTURE);
+    }
+    return cli_claim_check(&k);
+}
+
+static int check_args(args *a, const cli_given *given)
+{
+    if (check_unread(a, given) != CLI_OK) return CLI_MISUSE;
     if (!parse_bits(a)) {
         return cli_misuse(&cmd_quantize, "--bits: 2 to 16, or with --sweep a range like 2..8");
     }
@@ -256,15 +331,20 @@ static int check_args(args *a)
 static int run(int argc, char **argv)
 {
     args a = {.out = NULL};
-    const int at = cli_parse(&cmd_quantize, argc, argv, &a);
-    if (check_args(&a) != CLI_OK) return CLI_MISUSE;
+    cli_given given;
+    const int at = cli_parse_given(&cmd_quantize, argc, argv, &a, &given);
+    if (check_scheme(a.quant.scheme) != CLI_OK) return CLI_FAILED;
+    if (check_args(&a, &given) != CLI_OK) return CLI_MISUSE;
     if (a.calibrator) (void)deft_calibrator_parse(a.calibrator, &a.quant.calibrator);
     deft_arena *const arena = deft_arena_create(0);
     deft_env *env = NULL;
     const char *scene = NULL;
     if (!arena) return cli_fail_text(&cmd_quantize, "out of memory");
     // dynamic takes no calibration, but the environment says which inputs are the previous action
-    int status = a.calib ? CLI_OK : cli_env_open(&cmd_quantize, &a.place, arena, &env, &scene);
+    int status = check_output(&a, argv + at, arena);
+    if (status == CLI_OK && !a.calib) {
+        status = cli_env_open(&cmd_quantize, &a.place, arena, &env, &scene);
+    }
     if (status == CLI_OK && env) {
         a.load.env = deft_env_get_spec(env)->name;
         a.load.sensed = deft_env_get_spec(env)->n_obs;

@@ -1,5 +1,6 @@
 /* deft run - recorded observations in, actions out. */
 #include "arguments.h"
+#include "claim.h"
 #include "output.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@ typedef struct args {
     deft_load_options load;
     cli_recorded recorded;
     const char *out, *kernels;
-    bool hidden;
+    bool hidden, force;
 } args;
 
 static const cli_opt opts[] = {
@@ -19,6 +20,7 @@ static const cli_opt opts[] = {
      offsetof(args, hidden), 0, 0},
     {"kernels", "NAME", "arithmetic: ref, avx2, avx512, neon (default: the best there is)",
      CLI_TEXT, 0, offsetof(args, kernels), 0, 0},
+    {"force", NULL, "write over a file that is there", CLI_FLAG, 0, offsetof(args, force), 0, 0},
     {.kind = CLI_END},
 };
 static const cli_group groups[] = {
@@ -97,29 +99,49 @@ static int replay(const args *a, const deft_loaded *l, const deft_recording *r, 
     return write_csv(a->out ? a->out : "-", &t, last_recurrent(l));
 }
 
-static int run(int argc, char **argv)
+static int check_output(const args *a, char **path, deft_arena *arena)
 {
-    args a = {.out = NULL};
-    const char *const path = argv[cli_parse(&cmd_run, argc, argv, &a)];
-    if (!a.recorded.obs) return cli_misuse(&cmd_run, "--obs FILE.csv is missing");
-    const deft_kernels *const kernels = a.kernels ? deft_kernels_find(a.kernels) : NULL;
-    if (a.kernels && !kernels) {
-        return cli_fail_text(&cmd_run, "this machine has no kernels '%s'", a.kernels);
-    }
-    deft_arena *const arena = deft_arena_create(0);
+    cli_claim k;
+    cli_claim_begin(&k, &cmd_run, arena);
+    cli_claim_force(&k, a->force);
+    cli_claim_reads_policies(&k, path, 1, &a->load);
+    cli_claim_reads(&k, "--obs", a->recorded.obs);
+    cli_claim_writes(&k, "-o", a->out, DEFT_PRODUCT_TABLE);
+    return cli_claim_check(&k);
+}
+
+static int load_and_replay(args *a, char **path, const deft_kernels *kernels, deft_arena *arena)
+{
     deft_recording r = {.n_row = 0};
-    deft_loaded l = {.path = path};
+    deft_loaded l = {.path = path[0]};
     deft_controller *c = NULL;
     deft_error err = {DEFT_OK, ""};
-    int status = arena ? cli_recording_open(&cmd_run, &a.recorded, arena, &a.load, &r)
-                       : cli_fail_text(&cmd_run, "out of memory");
-    if (status == CLI_OK) status = cli_load(&cmd_run, path, &a.load, &l);
+    int status = check_output(a, path, arena);
+    if (status == CLI_OK) status = cli_recording_open(&cmd_run, &a->recorded, arena, &a->load, &r);
+    if (status == CLI_OK) status = cli_load(&cmd_run, path[0], &a->load, &l);
+    if (status == CLI_OK && kernels && !l.image.size) {
+        status = cli_misuse(&cmd_run, "--kernels: only the evaluator runs this policy: %s",
+                            cli_escaped(l.reason, arena));
+    }
     if (status == CLI_OK && deft_loaded_controller(&l, kernels, &c, &err) != DEFT_OK) {
         status = cli_fail(&cmd_run, &err);
     }
-    if (status == CLI_OK) status = replay(&a, &l, &r, c);
+    if (status == CLI_OK) status = replay(a, &l, &r, c);
     deft_controller_destroy(c);
     deft_loaded_free(&l);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = {.out = NULL};
+    const int at = cli_parse(&cmd_run, argc, argv, &a);
+    if (!a.recorded.obs) return cli_misuse(&cmd_run, "--obs FILE.csv is missing");
+    const deft_kernels *kernels = NULL;
+    if (cli_kernels(&cmd_run, a.kernels, &kernels) != CLI_OK) return CLI_FAILED;
+    deft_arena *const arena = deft_arena_create(0);
+    const int status = arena ? load_and_replay(&a, argv + at, kernels, arena)
+                             : cli_fail_text(&cmd_run, "out of memory");
     deft_arena_destroy(arena);
     return status;
 }

@@ -403,7 +403,8 @@ static int run(int argc, char **argv)
     train_args a, nothing;
     nothing_given(&nothing);
     memcpy(&a, &nothing, sizeof a); // padding, too: they are compared
-    (void)cli_parse(&cmd_train, argc, argv, &a);
+    cli_given given;
+    (void)cli_parse_given(&cmd_train, argc, argv, &a, &given);
     if (!a.out == !a.resume) return cli_misuse(&cmd_train, "give a folder by --out or --resume");
     if (a.resume) {
         train_args rest;
@@ -418,15 +419,23 @@ static int run(int argc, char **argv)
                                           "--threads, --checkpoint and --json go with --resume");
         }
     }
+    const bool many = a.out && (a.seeds || train_is_list(a.algo) || train_is_list(a.config));
+    if (!many &&
+        cli_unread(&given, "jobs lease",
+                   "is for several runs: --seeds N, or lists of --algo or --config") != CLI_OK) {
+        return CLI_MISUSE;
+    }
     deft_arena *const arena = deft_arena_create(0);
     if (!arena) return cli_fail_text(&cmd_train, "out of memory");
     deft_train_setup s = {.env = NULL};
-    if (a.out && (a.seeds || train_is_list(a.algo) || train_is_list(a.config))) {
-        const int done = train_many(&a, arena);
+    if (many) {
+        const int done = train_many(&a, &given, arena);
         deft_arena_destroy(arena);
         return done;
     }
     int status = a.resume ? read_setup(a.resume, arena, &s) : train_new_setup(&a, arena, &s);
+    const deft_train_setup *const one[] = {&s};
+    if (status == CLI_OK && !a.resume) status = train_check_unread(&given, one, 1);
     if (status == CLI_OK && a.resume && a.threads) s.train.threads = a.threads;
     const char *const dir = a.resume ? a.resume : a.out;
     if (status == CLI_OK && a.resume) status = take_more_steps(&a, &s);

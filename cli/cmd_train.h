@@ -29,6 +29,8 @@ int train_load_start(const train_args *a, const deft_env *env, deft_loaded *l);
 void train_notice(void *user, const char *dir, const char *text);
 bool train_is_list(const char *text); // "a,b"
 /* --seeds, or lists of algorithms or configurations. Exit status. */
-int train_many(const train_args *a, deft_arena *arena);
+int train_many(const train_args *a, const cli_given *given, deft_arena *arena);
+/* Options that none of the n runs would read. Exit status. */
+int train_check_unread(const cli_given *given, const deft_train_setup *const *setup, int32_t n);
 
 #endif

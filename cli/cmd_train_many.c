@@ -251,9 +251,13 @@ static int train_jobs(const train_args *a, jobs *j, deft_arena *arena)
     return status;
 }
 
-int train_many(const train_args *a, deft_arena *arena)
+int train_many(const train_args *a, const cli_given *given, deft_arena *arena)
 {
     jobs j = {.n = 0};
-    const int status = make_jobs(a, arena, &j);
+    int status = make_jobs(a, arena, &j);
+    const deft_train_setup **const setup = DEFT_NEW_ARRAY(arena, const deft_train_setup *, j.n + 1);
+    if (!setup) return cli_fail_text(&cmd_train, "out of memory");
+    for (int32_t i = 0; i < j.n; i++) setup[i] = &j.job[i].setup;
+    if (status == CLI_OK) status = train_check_unread(given, setup, j.n);
     return status == CLI_OK ? train_jobs(a, &j, arena) : status;
 }

@@ -1,5 +1,5 @@
 /* help.c - what the option tables say: --help, docs/cli, shell completion. */
-#include "cli.h"
+#include "claim.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -169,12 +169,29 @@ static int write_doc(const cli_command *self, const char *dir, const cli_command
     return good ? CLI_OK : cli_fail(self, &err);
 }
 
+static int check_docs(const cli_command *self, const char *dir, deft_arena *a)
+{
+    cli_claim k;
+    cli_claim_begin(&k, self, a);
+    cli_claim_writes(&k, "the list", deft_arena_printf(a, "%s/README.md", dir),
+                     DEFT_PRODUCT_MANUAL);
+    for (const cli_command *const *c = cli_commands(); *c; c++) {
+        if ((*c)->hidden) continue;
+        cli_claim_writes(&k, "the page", deft_arena_printf(a, "%s/%s.md", dir, (*c)->name),
+                         DEFT_PRODUCT_MANUAL);
+    }
+    return cli_claim_check(&k);
+}
+
 int cli_write_docs(const cli_command *self, const char *dir)
 {
     if (mkdir(dir, 0777) != 0 && errno != EEXIST) {
         return cli_fail_text(self, "%s: cannot create the folder", dir);
     }
-    int status = write_doc(self, dir, NULL);
+    deft_arena *const a = deft_arena_create(0);
+    int status = a ? check_docs(self, dir, a) : cli_fail_text(self, "out of memory");
+    deft_arena_destroy(a);
+    if (status == CLI_OK) status = write_doc(self, dir, NULL);
     for (const cli_command *const *c = cli_commands(); *c && status == CLI_OK; c++) {
         if (!(*c)->hidden) status = write_doc(self, dir, *c);
     }

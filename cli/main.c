@@ -18,10 +18,12 @@ const cli_command *const *cli_commands(void)
     return all;
 }
 
-static const cli_command *find(const char *name)
+static const cli_command *find(const char *name, deft_nearest *near)
 {
+    deft_nearest_begin(near, name);
     for (const cli_command *const *c = cli_commands(); *c; c++) {
         if (strcmp((*c)->name, name) == 0) return *c;
+        if (!(*c)->hidden) deft_nearest_offer(near, (*c)->name);
     }
     return NULL;
 }
@@ -39,11 +41,13 @@ static int dispatch(int argc, char **argv)
         return CLI_OK;
     }
     const bool help = strcmp(name, "help") == 0;
-    const cli_command *const c = find(help ? argv[2] : name);
+    deft_nearest near;
+    const cli_command *const c = find(help ? argv[2] : name, &near);
     if (!c) {
-        char shown[64];
-        (void)fprintf(stderr, "deft: there is no subcommand '%s'\nTry 'deft --help'.\n",
-                      deft_escape(shown, sizeof shown, help ? argv[2] : name, 256));
+        char shown[64], hint[DEFT_HINT];
+        (void)fprintf(stderr, "deft: there is no subcommand '%s'%s\nTry 'deft --help'.\n",
+                      deft_escape(shown, sizeof shown, help ? argv[2] : name, 256),
+                      deft_nearest_hint(&near, hint));
         return CLI_MISUSE;
     }
     if (!help) return c->run(argc - 1, argv + 1);

@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -211,17 +210,10 @@ bool cli_interrupted(void)
 
 deft_status cli_write_file(const char *path, const void *data, size_t size, deft_error *err)
 {
-    struct stat st;
-    const bool direct = strcmp(path, "-") == 0;
-    if (!direct && (stat(path, &st) != 0 || S_ISREG(st.st_mode))) {
-        return deft_file_write(path, data, size, err);
-    }
-    FILE *const f = direct ? stdout : fopen(path, "wb");
-    char shown[256];
-    (void)deft_escape(shown, sizeof shown, path, PATH_MAX);
-    if (!f) return deft_fail(err, DEFT_E_IO, "%s: cannot open: %s", shown, strerror(errno));
-    bool good = fwrite(data, 1, size, f) == size && fflush(f) == 0;
-    if (!direct && fclose(f) != 0) good = false;
+    // as a file it would be cut at its beginning, and what else is printed would be lost
+    const bool out = strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0;
+    if (!out) return deft_file_write(path, data, size, err);
+    const bool good = fwrite(data, 1, size, stdout) == size && fflush(stdout) == 0;
     return good ? DEFT_OK
-                : deft_fail(err, DEFT_E_IO, "%s: cannot write: %s", shown, strerror(errno));
+                : deft_fail(err, DEFT_E_IO, "standard output: cannot write: %s", strerror(errno));
 }

@@ -46,8 +46,7 @@ bool cli_interrupted(void);
 
 double cli_seconds(void); // monotonic
 
-/* Writes whole files through a temporary one; "-" and things that are no regular files (pipes,
- * terminals) directly. */
+/* As deft_file_write; "-" is standard output. */
 deft_status cli_write_file(const char *path, const void *data, size_t size, deft_error *err);
 
 #endif

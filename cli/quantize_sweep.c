@@ -111,9 +111,11 @@ static int load(sweep *w)
     }
     (void)fclose(f);
     if (same) return CLI_OK;
+    w->n = 0;
+    if (w->s->force) return CLI_OK;
     return cli_fail_text(&cmd_quantize,
-                         "%s: is no sweep of this policy with these settings; remove it, or choose "
-                         "another -o",
+                         "%s: is a sweep of another policy or with other settings; --force writes "
+                         "over it, or give another -o",
                          cli_escaped(w->s->out, w->s->policy->arena));
 }
 
@@ -205,15 +207,20 @@ static int print_json(const sweep *w)
     return cli_json_print(&cmd_quantize, all);
 }
 
+const char *quantize_sweep_curve(const char *csv, deft_arena *a)
+{
+    const char *const dot = strrchr(csv, '.');
+    const int stem = dot && !strchr(dot, '/') ? (int)(dot - csv) : (int)strlen(csv);
+    return deft_arena_printf(a, "%.*s.svg", stem, csv);
+}
+
 /* The curve, beside the CSV; NULL without gnuplot. */
 static const char *draw(const sweep *w)
 {
     double bits[MAX_ROWS], reward[MAX_ROWS], ci[MAX_ROWS];
     int32_t n = 0;
     deft_arena *const a = w->s->policy->arena;
-    const char *const dot = strrchr(w->s->out, '.');
-    const int stem = dot && !strchr(dot, '/') ? (int)(dot - w->s->out) : (int)strlen(w->s->out);
-    const char *const path = deft_arena_printf(a, "%.*s.svg", stem, w->s->out);
+    const char *const path = quantize_sweep_curve(w->s->out, a);
     const row *const reference = find(w, 32);
     for (int32_t b = w->s->lo; b <= w->s->hi; b++) {
         const row *const r = find(w, b);
@@ -230,19 +237,31 @@ static const char *draw(const sweep *w)
     return NULL;
 }
 
-int quantize_sweep_run(const quantize_sweep *s)
+/* The settings, and what the CSV has already. */
+static int begin(sweep *w, const quantize_sweep *s)
 {
-    sweep w = {.s = s};
     char hash[65];
+    *w = (sweep){.s = s};
     deft_hex(s->policy->model->source_sha256, 32, hash);
-    w.settings = deft_arena_printf(
+    w->settings = deft_arena_printf(
         s->policy->arena, "# %s, %s, %s%s%s%s, %d episodes, seed %llu", hash,
         deft_env_get_spec(s->env)->name, s->options->scheme ? s->options->scheme : "int8",
         s->options->per_tensor ? ", per tensor" : "", s->options->nearest ? ", nearest" : "",
         s->options->all_layers ? ", all layers" : "", (int)s->episodes,
         (unsigned long long)s->seed);
-    if (!w.settings) return cli_fail_text(&cmd_quantize, "out of memory");
-    int status = load(&w);
+    return w->settings ? load(w) : cli_fail_text(&cmd_quantize, "out of memory");
+}
+
+int quantize_sweep_check(const quantize_sweep *s)
+{
+    sweep w;
+    return begin(&w, s);
+}
+
+int quantize_sweep_run(const quantize_sweep *s)
+{
+    sweep w;
+    int status = begin(&w, s);
     cli_progress_init(&w.progress);
     cli_catch_interrupt();
     if (status == CLI_OK) status = measure(&w, 32);

@@ -23,9 +23,14 @@ typedef struct deft_load_options {
                      // with n_act inputs more, and no word of previous actions, gets those first
     const char *env; // environment it is to run in, NULL: none. A policy of raw sensor values is
                      // turned into one of the values that the environment emits
+    bool several;    // the options are for several files: what is not for one is for another
     deft_understand_options understand;
     deft_assemble_options assemble;
 } deft_load_options;
+/* DEFT_E_ARG if an option is for none of the files, by their kinds; the text says what it is for.
+ * One file is checked by deft_load, too. */
+deft_status deft_load_options_check(char *const *path, int32_t n, const deft_load_options *opt,
+                                    deft_error *err);
 
 /* A policy of any kind, understood, verified (graphs: 200 steps, 1e-5) and ready to run. */
 typedef struct deft_loaded {
@@ -54,6 +59,30 @@ deft_status deft_load(const char *path, const deft_load_options *opt, deft_loade
 void deft_loaded_free(deft_loaded *l); // an empty one is fine
 deft_status deft_loaded_controller(const deft_loaded *l, const deft_kernels *kernels,
                                    deft_controller **out, deft_error *err);
+
+/* What subcommands write. */
+typedef enum deft_product {
+    DEFT_PRODUCT_IMAGE = 1,
+    DEFT_PRODUCT_ONNX,
+    DEFT_PRODUCT_C,       // of 'deft compile', with a seal
+    DEFT_PRODUCT_TABLE,   // CSV of 'deft run'
+    DEFT_PRODUCT_SWEEP,   // CSV of a sweep
+    DEFT_PRODUCT_PAGE,    // HTML
+    DEFT_PRODUCT_PICTURE, // SVG
+    DEFT_PRODUCT_LOG,     // SQLite, of episodes
+    DEFT_PRODUCT_SUMMARY, // JSON, of many runs
+    DEFT_PRODUCT_MANUAL,  // Markdown of 'deft docs'
+} deft_product;
+typedef enum deft_origin {
+    DEFT_ORIGIN_OTHER = 0, // not known to be Deft's: a table is never
+    DEFT_ORIGIN_OWN,
+    DEFT_ORIGIN_CHANGED, // Deft's, and changed since, or from before there were seals
+} deft_origin;
+/* Whether the file at path is what Deft wrote as `what`, as far as its content tells. What cannot
+ * be read is somebody else's. */
+deft_origin deft_product_origin(const char *path, deft_product what);
+/* The text with a last line, a comment of C, by which it is known to be as it was written. */
+deft_status deft_product_seal(deft_bytes text, deft_arena *a, deft_bytes *out, deft_error *err);
 
 /* The MJCF that `scene` means for environment `env`: a path as it is; a name, or NULL for the
  * default, is looked for among the robots and worlds that Deft ships and in $DEFT_REFERENCE_DIR.

@@ -22,7 +22,7 @@ extern "C" {
 /* Errors: the status and, for people, where and why. Zero-initialise. */
 typedef struct deft_error {
     deft_status status;
-    char text[512]; // "" while status is DEFT_OK; cut, never overrun
+    char text[1024]; // "" while status is DEFT_OK; cut, never overrun
 } deft_error;
 
 /* Sets e (which may be NULL) and returns s, so that `return deft_fail(...)` works.
@@ -73,6 +73,24 @@ double deft_rng_normal(deft_rng *r);                        // mean 0, sd 1 (pol
  * not fit. Returns buf. n >= 8. */
 const char *deft_escape(char *buf, size_t n, const char *s, size_t n_max);
 
+/* Insertions, deletions, replacements and exchanges of neighbours that turn a into b (optimal
+ * string alignment), whatever the case of letters; 1000 where one is longer than 48 bytes. */
+int32_t deft_word_distance(const char *a, const char *b);
+
+/* Which of the known words was meant by one that is not known: begin, offer all, take the hint. */
+typedef struct deft_nearest {
+    const char *word;
+    char known[49]; // the nearest so far that is near enough, the first of equals; "": none
+    int32_t distance;
+} deft_nearest;
+enum { DEFT_HINT = 80 };
+void deft_nearest_begin(deft_nearest *n, const char *word);
+void deft_nearest_offer(deft_nearest *n, const char *known);
+/* "; did you mean 'x'?" or "", in hint, which is returned. */
+const char *deft_nearest_hint(const deft_nearest *n, char hint[DEFT_HINT]);
+/* All of it for a list that ends with NULL. */
+const char *deft_nearest_of(const char *word, const char *const *known, char hint[DEFT_HINT]);
+
 /* Bytes of one file or image; data is owned by whoever the function says. */
 typedef struct deft_bytes {
     const uint8_t *data;
@@ -84,8 +102,12 @@ typedef struct deft_bytes {
 deft_status deft_file_read(const char *path, size_t max_size, deft_arena *a, deft_bytes *out,
                            deft_error *err);
 /* Writes to a temporary file beside path, fsyncs, renames: path is the old or the new file
- * at any moment. */
+ * at any moment. What a symbolic link leads to is replaced, not the link; special files are written
+ * to as they are. */
 deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err);
+/* Devices, pipes, sockets and files that are open already (/dev/stdout, /dev/fd/3): nothing that
+ * another file can take the place of. */
+bool deft_file_is_special(const char *path);
 /* Whether what follows a file's name makes it that of such a temporary one, as a kill leaves. */
 bool deft_file_is_temporary(const char *suffix);
 bool deft_folder_has(const char *path, const char *name); // a file or folder of that name

@@ -19,6 +19,8 @@ typedef enum deft_format {
 } deft_format;
 /* By content, never by name. */
 deft_format deft_format_detect(const void *data, size_t size);
+/* Whether the file that begins so is an ONNX whose producer is Deft. */
+bool deft_onnx_is_own(deft_bytes head);
 
 /* ONNX. `path` is for messages and for external data, which is only taken from regular files
  * inside its folder (NULL: none allowed). The graph lives in the arena, copies all it needs of

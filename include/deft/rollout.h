@@ -57,6 +57,10 @@ typedef struct deft_rollout_config {
     void *user;
 } deft_rollout_config;
 
+/* Whether the SQLite file at path is such a log, by its application_id ("Deft") or, from before
+ * there was one, by its tables. Changes nothing. */
+bool deft_log_is_own(const char *path);
+
 typedef struct deft_stat {
     double mean; // NAN where n is 0
     double sd;   // of the sample; NAN where n < 2

@@ -1,5 +1,6 @@
 /* compare_report.c - two policies on a page. */
 #include "app/page.h"
+#include "app/product.h"
 #include "deft/app.h"
 
 #include <math.h>
@@ -174,7 +175,10 @@ deft_status deft_sweep_plot(const deft_sweep *w, const char *path, deft_error *e
                               {"float32", PLOT_LINE, 1, 2, ends, level, NULL}};
     deft_bytes svg;
     deft_status st = plot_svg(&(plot){"sweep", "bits", "return", 2, s}, a, &svg, err);
-    if (st == DEFT_OK) st = deft_file_write(path, svg.data, svg.size, err);
+    const char *const text =
+        st == DEFT_OK ? deft_arena_printf(a, DEFT_PICTURE_MARK "\n%s", (const char *)svg.data) : "";
+    if (!text) st = no_memory(err);
+    if (st == DEFT_OK) st = deft_file_write(path, text, strlen(text), err);
     deft_arena_destroy(a);
     return st;
 }

@@ -1,5 +1,6 @@
 /* load.c - a policy from a file of any kind: read, understood, verified, fitted, made an image. */
 #include "app/image_facts.h"
+#include "app/load_options.h"
 
 #include <limits.h>
 #include <math.h>
@@ -314,17 +315,19 @@ static deft_status make_image(deft_loaded *l, deft_error *err)
     return s == DEFT_OK ? describe_image(l, err) : s;
 }
 
-/* Options that this kind of file has no use for are misunderstandings: say so. */
-static deft_status check_options(const deft_loaded *l, const deft_load_options *opt,
+/* What changes a policy cannot change one of integers: say so. */
+static deft_status check_changes(const deft_loaded *l, const deft_load_options *opt,
                                  deft_error *err)
 {
-    if (l->format != DEFT_FORMAT_TORCH && opt->against) {
-        return deft_fail(err, DEFT_E_ARG, "--against is for checkpoints without a graph");
-    }
-    if (!l->model && (opt->rewire || opt->contract)) {
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "cannot be changed: %s", l->reason);
-    }
-    return DEFT_OK;
+    const char *const option = opt->rewire                      ? "--rewire"
+                               : opt->contract                  ? "--contract"
+                               : opt->previous && !opt->several ? "--previous"
+                                                                : NULL;
+    if (l->model || !option) return DEFT_OK;
+    return deft_fail(err, DEFT_E_UNSUPPORTED,
+                     "cannot be changed, by %s: %s; give the option with the policy in floats, "
+                     "when it is quantized",
+                     option, l->reason);
 }
 
 static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error *err)
@@ -334,6 +337,10 @@ static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error
     if (s != DEFT_OK) return s;
     l->file_size = bytes.size;
     l->format = deft_format_detect(bytes.data, bytes.size);
+    deft_load_options fitting;
+    s = load_options_fit(l->format, opt, &fitting, err);
+    if (s != DEFT_OK) return s;
+    opt = &fitting;
     bool changed = l->format != DEFT_FORMAT_IMAGE;
     switch (l->format) {
     case DEFT_FORMAT_ONNX:
@@ -351,7 +358,7 @@ static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error
                          bytes.size ? "not a policy: neither ONNX nor .deft, .pt nor .safetensors"
                                     : "the file is empty");
     }
-    if (s == DEFT_OK) s = check_options(l, opt, err);
+    if (s == DEFT_OK) s = check_changes(l, opt, err);
     if (s != DEFT_OK || !l->model) return s;
     if (opt->rewire && opt->against) { // both sides are rewired, then compared
         bool rewired = false;

@@ -37,7 +37,8 @@ deft_status page_begin(page *p, const char *title, deft_error *err)
     if (!p->f) return deft_fail(err, DEFT_E_SPACE, "no memory for a report");
     (void)fputs(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width\">\n<style>\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n"
+        "<meta name=\"generator\" content=\"deft\">\n<style>\n"
         "body { font: 15px/1.5 sans-serif; max-width: 52em; margin: 2em auto; padding: 0 1em; "
         "color: #222; background: #fff }\n"
         "h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em }\n"

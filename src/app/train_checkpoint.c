@@ -262,3 +262,13 @@ deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_err
     deft_arena_destroy(a);
     return s;
 }
+
+bool train_checkpoint_is_own(const char *path)
+{
+    char head[sizeof magic - 1]; // the last character is the version
+    FILE *const f = fopen(path, "rb");
+    const bool own =
+        f && fread(head, 1, sizeof head, f) == sizeof head && memcmp(head, magic, sizeof head) == 0;
+    if (f) (void)fclose(f);
+    return own;
+}

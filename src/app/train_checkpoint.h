@@ -28,4 +28,7 @@ deft_status train_checkpoint_save(train_checkpoint *c, const deft_trainer *t,
  * of another configuration or scene; DEFT_E_IO, DEFT_E_SPACE. */
 deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_error *err);
 
+/* Whether the file at path begins as checkpoints do, of whatever version. */
+bool train_checkpoint_is_own(const char *path);
+
 #endif

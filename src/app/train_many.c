@@ -303,6 +303,28 @@ static deft_status check_run(const worker *w, int32_t i, deft_error *err)
     return s;
 }
 
+/* What the summary would write over is the one of before, or refused. */
+static deft_status check_folder(const char *dir, deft_arena *a, deft_error *err)
+{
+    static const struct {
+        const char *name;
+        deft_product product;
+    } file[] = {{"summary.json", DEFT_PRODUCT_SUMMARY}, {"report.html", DEFT_PRODUCT_PAGE}};
+    char shown[256];
+    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+        const char *const path = deft_arena_printf(a, "%s/%s", dir, file[i].name);
+        if (!path) return no_memory(err);
+        if (!deft_folder_has(dir, file[i].name) ||
+            deft_product_origin(path, file[i].product) == DEFT_ORIGIN_OWN) {
+            continue;
+        }
+        return deft_fail(err, DEFT_E_ARG,
+                         "%s: exists, and Deft did not write it: give another folder",
+                         deft_escape(shown, sizeof shown, path, PATH_MAX));
+    }
+    return DEFT_OK;
+}
+
 static deft_status prepare(worker *w, deft_arena *a, deft_error *err)
 {
     w->dir = DEFT_NEW_ARRAY(a, char *, w->n);
@@ -314,7 +336,7 @@ static deft_status prepare(worker *w, deft_arena *a, deft_error *err)
         return deft_fail(err, DEFT_E_ARG, "%s holds a single run",
                          deft_escape(name, sizeof name, w->opt->dir, PATH_MAX));
     }
-    deft_status s = DEFT_OK;
+    deft_status s = check_folder(w->opt->dir, a, err);
     for (int32_t i = 0; s == DEFT_OK && i < w->n; i++) { // before there are folders
         s = deft_train_check(&w->job[i].setup.train, err);
     }

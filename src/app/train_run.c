@@ -221,6 +221,14 @@ static deft_status check_new(const run *r, deft_error *err)
                          "folder",
                          dir, output[i]);
     }
+    // one of ours is what a kill left; rows are written later
+    const bool checkpoint =
+        deft_folder_has(r->opt->dir, "checkpoint.bin") && !train_checkpoint_is_own(r->at.path);
+    if (checkpoint || deft_folder_has(r->opt->dir, "replay.bin")) {
+        return deft_fail(err, DEFT_E_ARG,
+                         "%s holds a %s that is not of a run (no config.json): give another folder",
+                         dir, checkpoint ? "checkpoint.bin" : "replay.bin");
+    }
     DIR *const d = opendir(r->opt->dir);
     const struct dirent *e = NULL;
     while (d && (e = readdir(d))) {

@@ -2,7 +2,9 @@
 #include "deft/train_run.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,14 +183,26 @@ deft_status deft_train_setup_write(const deft_train_setup *s, deft_arena *a, def
     return DEFT_OK;
 }
 
+/* 1e6 is one, too; what is none gives 0. */
+static bool whole_number(const json_t *v, json_int_t *out)
+{
+    static const double exact = 9007199254740992; // 2^53
+    const double x = json_number_value(v);
+    *out = json_integer_value(v);
+    if (!json_is_real(v)) return json_is_integer(v);
+    const bool whole = x == floor(x) && fabs(x) <= exact;
+    if (whole) *out = (json_int_t)x;
+    return whole;
+}
+
 static bool widths_from_json(const json_t *v, int32_t *width, int32_t *n)
 {
     if (!json_is_array(v) || json_array_size(v) > DEFT_TRAIN_HIDDEN) return false;
     *n = (int32_t)json_array_size(v);
     for (int32_t i = 0; i < *n; i++) {
         const json_t *const x = json_array_get(v, (size_t)i);
-        const json_int_t k = json_integer_value(x);
-        if (!json_is_integer(x) || k < 1 || k > 4096) return false;
+        json_int_t k = 0;
+        if (!whole_number(x, &k) || k < 1 || k > 4096) return false;
         width[i] = (int32_t)k;
     }
     return true;
@@ -197,7 +211,8 @@ static bool widths_from_json(const json_t *v, int32_t *width, int32_t *n)
 static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v, deft_arena *a)
 {
     void *const p = (char *)s + f->at;
-    const json_int_t i = json_integer_value(v);
+    json_int_t i = 0;
+    const bool whole = whole_number(v, &i);
     switch (f->kind) {
     case TEXT:
     case TEXT_OR_NULL: {
@@ -211,13 +226,13 @@ static bool field_from_json(deft_train_setup *s, const field *f, const json_t *v
         return json_is_boolean(v);
     case INT32:
         *(int32_t *)p = (int32_t)i;
-        return json_is_integer(v) && i == (int32_t)i;
+        return whole && i == (int32_t)i;
     case INT64:
         *(int64_t *)p = i;
-        return json_is_integer(v);
+        return whole;
     case SEED:
         *(uint64_t *)p = (uint64_t)i;
-        return json_is_integer(v) && i >= 0;
+        return whole && i >= 0;
     case REAL:
         *(double *)p = json_number_value(v);
         return json_is_number(v);
@@ -262,11 +277,26 @@ static const field *find_field(const char *name)
     return NULL;
 }
 
+/* A field that is not known, with those that are. */
+static deft_status unknown_field(const char *key, const char *name, deft_error *err)
+{
+    char shown[64], hint[DEFT_HINT], all[800] = "";
+    deft_nearest near;
+    deft_nearest_begin(&near, key);
+    for (int i = 0; i < N_FIELD; i++) {
+        const size_t used = strlen(all);
+        (void)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", fields[i].name);
+        deft_nearest_offer(&near, fields[i].name);
+    }
+    return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not known%s (there are %s)", name,
+                     deft_escape(shown, sizeof shown, key, 64), deft_nearest_hint(&near, hint),
+                     all);
+}
+
 /* The fields of j that are known, to *s; all the others are errors. */
 static deft_status take_fields(const json_t *j, const char *name, deft_arena *a,
                                deft_train_setup *s, deft_error *err)
 {
-    char shown[64];
     const char *key;
     json_t *value;
     union { // jansson iterates without const
@@ -276,10 +306,7 @@ static deft_status take_fields(const json_t *j, const char *name, deft_arena *a,
     json_object_foreach(u.out, key, value)
     {
         const field *const f = find_field(key);
-        if (!f) {
-            return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not known", name,
-                             deft_escape(shown, sizeof shown, key, 64));
-        }
+        if (!f) return unknown_field(key, name, err);
         if (!field_from_json(s, f, value, a)) {
             return deft_fail(err, DEFT_E_FORMAT, "%s: field '%s' is not %s", name, key,
                              what_of(f->kind));

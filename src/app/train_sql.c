@@ -17,6 +17,7 @@ static const char schema[] =
     "PRAGMA journal_mode = WAL;"
     "PRAGMA synchronous = NORMAL;"
     "BEGIN IMMEDIATE;"
+    "PRAGMA application_id = 0x44656674;" // "Deft"
     "CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value);"
     "CREATE TABLE IF NOT EXISTS progress (step INTEGER PRIMARY KEY, updates INTEGER, "
     "episodes INTEGER, return REAL, critic_loss REAL, actor_loss REAL, q REAL, alpha REAL, "

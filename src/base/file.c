@@ -87,7 +87,38 @@ static int create_beside(char *tmp, size_t at)
     return -1;
 }
 
-deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err)
+static deft_status write_all(int fd, const void *data, size_t size, const char *path,
+                             deft_error *err)
+{
+    const uint8_t *p = data;
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = write(fd, p + done, size - done);
+        if (n < 0 && errno != EINTR) return io_fail(err, path, "cannot write");
+        if (n > 0) done += (size_t)n;
+    }
+    return DEFT_OK;
+}
+
+bool deft_file_is_special(const char *path)
+{
+    static const char *const opened[] = {"/dev/fd/", "/dev/std", "/proc/"};
+    for (size_t i = 0; i < sizeof opened / sizeof *opened; i++) {
+        if (strncmp(path, opened[i], strlen(opened[i])) == 0) return true;
+    }
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static deft_status write_special(const char *path, const void *data, size_t size, deft_error *err)
+{
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0) return io_fail(err, path, "cannot open");
+    deft_status s = write_all(fd, data, size, path, err);
+    if (close(fd) != 0 && s == DEFT_OK) s = io_fail(err, path, "cannot write");
+    return s;
+}
+
+static deft_status write_regular(const char *path, const void *data, size_t size, deft_error *err)
 {
     char tmp[PATH_MAX];
     const int len = snprintf(tmp, sizeof tmp, "%s" TEMPORARY "XXXXXX", path);
@@ -95,17 +126,21 @@ deft_status deft_file_write(const char *path, const void *data, size_t size, def
         return deft_fail(err, DEFT_E_ARG, "the path is too long");
     const int fd = create_beside(tmp, (size_t)len - 6);
     if (fd < 0) return io_fail(err, path, "cannot create");
-    const uint8_t *p = data;
-    deft_status s = DEFT_OK;
-    for (size_t done = 0; s == DEFT_OK && done < size;) {
-        const ssize_t n = write(fd, p + done, size - done);
-        if (n < 0 && errno != EINTR) s = io_fail(err, path, "cannot write");
-        if (n > 0) done += (size_t)n;
-    }
+    deft_status s = write_all(fd, data, size, path, err);
     if (s == DEFT_OK && fsync(fd) != 0) s = io_fail(err, path, "cannot write");
     if (close(fd) != 0 && s == DEFT_OK) s = io_fail(err, path, "cannot write");
     if (s == DEFT_OK && rename(tmp, path) != 0) s = io_fail(err, path, "cannot rename into place");
     if (s != DEFT_OK) (void)unlink(tmp);
+    return s;
+}
+
+deft_status deft_file_write(const char *path, const void *data, size_t size, deft_error *err)
+{
+    struct stat st;
+    if (deft_file_is_special(path)) return write_special(path, data, size, err);
+    char *const target = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
+    const deft_status s = write_regular(target ? target : path, data, size, err);
+    free(target);
     return s;
 }
 

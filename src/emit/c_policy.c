@@ -140,14 +140,14 @@ static void put_header(FILE *f, const c_writer *w)
 static void put_main(FILE *f, const c_writer *w)
 {
     const char *const n = w->name;
-    (void)fprintf(
-        f,
-        "/* main.c - an example: tests the policy, then answers observations, one line of numbers\n"
-        " * each, with lines of actions. */\n"
-        "#include \"%s.h\"\n\n#include <stdio.h>\n\n"
-        "static %s_state state;\n\n"
-        "int main(void)\n{\n    float obs[",
-        n, n);
+    (void)fprintf(f,
+                  "/* main.c - an example, made by 'deft compile': tests the policy, then answers "
+                  "observations,\n"
+                  " * one line of numbers each, with lines of actions. */\n"
+                  "#include \"%s.h\"\n\n#include <stdio.h>\n\n"
+                  "static %s_state state;\n\n"
+                  "int main(void)\n{\n    float obs[",
+                  n, n);
     put_upper(f, n);
     (void)fputs("_OBSERVATIONS], act[", f);
     put_upper(f, n);

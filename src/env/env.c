@@ -22,6 +22,7 @@ static deft_status check_others(const char *name, const deft_env_config *cfg, de
     if (cfg->reward != DEFT_REWARD_EVALUATION || cfg->wire_reward || cfg->target_cm != 0) {
         return deft_fail(err, DEFT_E_ARG, "%s: it has one reward only", name);
     }
+    if (cfg->scene) return deft_fail(err, DEFT_E_ARG, "%s: it has no scene", name);
     if (cfg->heading_rad == 0) return DEFT_OK;
     return deft_fail(err, DEFT_E_ARG, "%s: it has no heading", name);
 }
@@ -49,7 +50,7 @@ static deft_status check_config(const deft_env_config *cfg, deft_error *err)
 deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_env **out,
                             deft_error *err)
 {
-    char text[64];
+    char text[64], hint[DEFT_HINT];
     *out = NULL;
     for (size_t i = 0; name && i < sizeof classes / sizeof classes[0]; i++) {
         if (strcmp(name, classes[i]->name) != 0) continue;
@@ -59,8 +60,9 @@ deft_status deft_env_create(const char *name, const deft_env_config *cfg, deft_e
     }
     return deft_fail(err, DEFT_E_ARG,
                      "there is no environment '%s'; there are quaid, pendulum "
-                     "and pendulum-angle",
-                     deft_escape(text, sizeof text, name ? name : "", 48));
+                     "and pendulum-angle%s",
+                     deft_escape(text, sizeof text, name ? name : "", 48),
+                     deft_nearest_of(name ? name : "", deft_env_names(), hint));
 }
 
 deft_status deft_env_clone(const deft_env *e, deft_env **out, deft_error *err)

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,24 @@ static bool set(deft_domain *c, const char *text, size_t n)
     return false;
 }
 
+static deft_status unknown_item(const char *text, size_t n, deft_error *err)
+{
+    char shown[64], name[64], hint[DEFT_HINT];
+    const int length = (int)strcspn(text, "=,");
+    (void)snprintf(name, sizeof name, "%.*s", length, text);
+    deft_nearest near;
+    deft_nearest_begin(&near, name);
+    for (size_t i = 0; i < N_FIELD; i++) deft_nearest_offer(&near, fields[i].name);
+    deft_nearest_offer(&near, "delay_max");
+    deft_nearest_offer(&near, "typical");
+    if (near.distance == 0) near.known[0] = '\0'; // it is the number that is wrong
+    return deft_fail(err, DEFT_E_ARG,
+                     "'%s' is neither 'typical' nor NAME=NUMBER with a NAME of current_noise_a, "
+                     "angle_noise_rad, acc_noise, delay_max (0 to 3), loss, friction, mass, "
+                     "servo_gain, servo_offset_rad, push_cm_s, push_chance%s",
+                     deft_escape(shown, sizeof shown, text, n), deft_nearest_hint(&near, hint));
+}
+
 deft_status deft_domain_parse(const char *text, deft_domain *out, deft_error *err)
 {
     deft_domain c = {0};
@@ -102,13 +121,7 @@ deft_status deft_domain_parse(const char *text, deft_domain *out, deft_error *er
         if (n == 7 && strncmp(p, "typical", n) == 0) {
             c = deft_domain_typical();
         } else if (!set(&c, p, n)) {
-            char shown[64];
-            return deft_fail(err, DEFT_E_ARG,
-                             "'%s' is neither 'typical' nor NAME=NUMBER with a NAME of "
-                             "current_noise_a, angle_noise_rad, acc_noise, delay_max (0 to 3), "
-                             "loss, friction, mass, servo_gain, servo_offset_rad, push_cm_s, "
-                             "push_chance",
-                             deft_escape(shown, sizeof shown, p, n));
+            return unknown_item(p, n, err);
         }
         if (!p[n]) break;
         p += n + 1;

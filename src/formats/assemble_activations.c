@@ -106,6 +106,22 @@ static deft_status note_default(const assembly *s, const char *what, const char 
                              option);
 }
 
+static deft_status unknown_activation(const char *name, deft_error *err)
+{
+    char hint[DEFT_HINT], all[200] = "", shown[64];
+    deft_nearest near;
+    deft_nearest_begin(&near, name);
+    for (deft_activation_kind k = DEFT_ACT_NONE; k <= DEFT_ACT_CLIP; k++) {
+        const size_t used = strlen(all);
+        (void)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
+                       deft_activation_name(k));
+        deft_nearest_offer(&near, deft_activation_name(k));
+    }
+    return deft_fail(err, DEFT_E_ARG, "there is no activation '%s'; there are %s%s",
+                     deft_escape(shown, sizeof shown, name, 40), all,
+                     deft_nearest_hint(&near, hint));
+}
+
 /* Hidden layers. */
 static deft_status hidden(assembly *s)
 {
@@ -114,8 +130,7 @@ static deft_status hidden(assembly *s)
                                           : "relu";
     deft_activation fallback;
     bool guessed = false;
-    if (!deft_activation_parse(name, &fallback))
-        return deft_fail(s->err, DEFT_E_ARG, "there is no activation '%.40s'", name);
+    if (!deft_activation_parse(name, &fallback)) return unknown_activation(name, s->err);
     for (int32_t k = 0; k + 1 < s->m->n_layer; k++) {
         deft_layer *l = &s->m->layer[k];
         char other[80];

@@ -54,6 +54,25 @@ static bool looks_like_onnx(const uint8_t *p, size_t size)
     return true;
 }
 
+bool deft_onnx_is_own(deft_bytes head)
+{
+    static const char name[] = "deft";
+    size_t at = 0;
+    while (at < head.size) {
+        uint64_t key = 0, length = 0;
+        if (!varint(head.data, head.size, &at, &key) || key >> 32) return false;
+        if (!model_field((unsigned)(key >> 3), (unsigned)(key & 7))) return false;
+        if (!varint(head.data, head.size, &at, &length)) return false;
+        if ((key & 7) == 0) continue;
+        if (length > head.size - at) return false;
+        if (key >> 3 == 2) { // producer_name
+            return length == sizeof name - 1 && memcmp(head.data + at, name, sizeof name - 1) == 0;
+        }
+        at += (size_t)length;
+    }
+    return false;
+}
+
 /* PyTorch before 1.6: a pickle of a magic number; the reader says what to do about it. */
 static bool looks_like_legacy_torch(const uint8_t *p, size_t size)
 {

@@ -328,15 +328,21 @@ static deft_status set_notes(deft_model *m, const known_contract *k, deft_error 
     return DEFT_OK;
 }
 
+static deft_status unknown_contract(const char *name, deft_error *err)
+{
+    char text[128], hint[DEFT_HINT];
+    deft_nearest near;
+    deft_nearest_begin(&near, name);
+    for (int32_t i = 0; i < N_KNOWN; i++) deft_nearest_offer(&near, known[i].name);
+    return deft_fail(err, DEFT_E_ARG,
+                     "there is no contract '%s'; there are quaid, quaid-normalised and pendulum%s",
+                     deft_escape(text, sizeof text, name, 64), deft_nearest_hint(&near, hint));
+}
+
 deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error *err)
 {
     const known_contract *k = find(name);
-    char text[128];
-    if (!k)
-        return deft_fail(err, DEFT_E_ARG,
-                         "there is no contract '%s'; there are quaid, quaid-normalised and "
-                         "pendulum",
-                         deft_escape(text, sizeof text, name ? name : "", 64));
+    if (!k) return unknown_contract(name ? name : "", err);
     deft_contract *c = &m->contract;
     const bool previous = k->previous_first && c->n_obs == k->n_obs + k->n_act;
     if (c->discrete || c->n_act != k->n_act || (c->n_obs != k->n_obs && !previous))

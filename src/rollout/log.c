@@ -1,5 +1,6 @@
 /* log.c - episodes in an SQLite file, one transaction each. */
 #include "rollout/log.h"
+#include "deft/rollout.h"
 
 #include <limits.h>
 #include <sqlite3.h>
@@ -45,6 +46,8 @@ static const log_table table[N_TABLE] = {
     {"episodes", NULL, "reward steps wall_seconds"}, // without step
 };
 enum { ACTIONS = 1, EPISODES = 5 };
+
+#define APPLICATION_ID "0x44656674" // "Deft"
 
 struct rollout_log {
     sqlite3 *db;
@@ -127,7 +130,8 @@ static void insert_sql(const log_table *t, char sql[SQL_ROOM])
 
 static deft_status create_tables(const rollout_log *l, deft_error *err)
 {
-    deft_status s = execute(l, "BEGIN IMMEDIATE", "create", err);
+    deft_status s =
+        execute(l, "BEGIN IMMEDIATE; PRAGMA application_id = " APPLICATION_ID, "create", err);
     for (int t = 0; s == DEFT_OK && t < N_TABLE; t++) {
         char sql[SQL_ROOM];
         create_sql(&table[t], sql);
@@ -177,6 +181,25 @@ static deft_status check_tables(const rollout_log *l, deft_error *err)
         if (!same_columns(q, &table[t])) s = other_schema(l, table[t].name, err);
     (void)sqlite3_finalize(q);
     return s;
+}
+
+bool deft_log_is_own(const char *path)
+{
+    enum { VERSION = 18, ID = 68, HEADER = 100 }; // in the header of an SQLite file
+    uint8_t head[HEADER];
+    FILE *const f = fopen(path, "rb");
+    const bool read = f && fread(head, 1, HEADER, f) == HEADER;
+    if (f) (void)fclose(f);
+    if (!read || memcmp(head, "SQLite format 3", 16) != 0) return false;
+    if (memcmp(head + ID, "Deft", 4) == 0) return true;
+    // to look into a file that is written ahead is to make others beside it; ours are not
+    if (memcmp(head + ID, "\0\0\0\0", 4) != 0 || head[VERSION] != 1) return false;
+    rollout_log l = {.path = ""};
+    const bool own = sqlite3_open_v2(path, &l.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                                     NULL) == SQLITE_OK &&
+                     check_tables(&l, NULL) == DEFT_OK;
+    (void)sqlite3_close(l.db);
+    return own;
 }
 
 /* --- opening --------------------------------------------------------------------------------- */

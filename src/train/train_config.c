@@ -8,7 +8,8 @@
 
 deft_status deft_train_defaults(const char *algo, deft_train_config *out, deft_error *err)
 {
-    char text[64];
+    static const char *const known[] = {"td3", "sac", "r-td3", "r-sac", "ra-td3", "ra-sac", NULL};
+    char text[64], hint[DEFT_HINT];
     const char *base = algo ? algo : "";
     bool encoder = false, previous = false;
     if (strncasecmp(base, "ra-", 3) == 0) {
@@ -22,8 +23,9 @@ deft_status deft_train_defaults(const char *algo, deft_train_config *out, deft_e
     if (!sac && strcasecmp(base, "td3") != 0) {
         return deft_fail(err, DEFT_E_ARG,
                          "there is no algorithm '%s'; there are td3, sac, r-td3, r-sac, ra-td3 "
-                         "and ra-sac",
-                         deft_escape(text, sizeof text, algo ? algo : "", 32));
+                         "and ra-sac%s",
+                         deft_escape(text, sizeof text, algo ? algo : "", 32),
+                         deft_nearest_of(algo ? algo : "", known, hint));
     }
     *out = (deft_train_config){
         .algo = sac ? "sac" : "td3",

@@ -25,7 +25,7 @@ cmp -s "$dir/again.deft" "$dir/file.deft" || fail "the same conversion gives oth
 
 # an existing output stays as it is when the conversion fails
 echo precious >"$dir/keep.deft"
-expect 1 convert "$src/README.md" -o "$dir/keep.deft"
+expect 1 convert "$src/README.md" --force -o "$dir/keep.deft"
 says 'README.md'
 [ "$(cat "$dir/keep.deft")" = precious ] || fail "a failed conversion touched its output"
 expect 1 convert "$p" -o "$dir/no/such/folder.deft"

@@ -19,7 +19,7 @@ misuse "no subcommand '.*x1b" "$(printf '\033[31m')"
 p=$src/models/pendulum/td3.onnx
 for c in info convert run compare eval bench; do
     misuse "deft $c: too few operands" "$c"
-    misuse "deft $c: unrecognized option '--frobnicate'" "$c" --frobnicate "$p"
+    misuse "deft $c: unknown option '--frobnicate'" "$c" --frobnicate "$p"
     misuse "deft $c: --previous must be one of first|last|none, not 'middle'" "$c" --previous middle "$p"
     misuse "deft $c: option '--encoder' requires an argument" "$c" "$p" --encoder
     misuse "deft $c: --arch must not be empty" "$c" "$p" --arch ''

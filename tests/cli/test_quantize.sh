@@ -60,7 +60,7 @@ if command -v gnuplot >/dev/null; then
     grep -q '<svg' "$dir/sweep.svg" || fail "no curve"
 fi
 expect 1 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 1 --bits 2..4 --sweep --returns 6 -o "$dir/sweep.csv"
-says 'no sweep of this policy'
+says 'a sweep of another policy'
 expect 2 quantize "$src/models/pendulum/td3.onnx" --env pendulum --bits 2..4
 expect 2 quantize "$src/models/pendulum/td3.onnx" --env pendulum --bits 1
 expect 0 quantize "$src/models/pendulum/td3.onnx" --env pendulum -n 1 --bits 6 --json -o "$dir/six.deft"
