@@ -271,7 +271,9 @@ int cli_claim_check(const cli_claim *k)
     int status = CLI_OK;
     for (const cli_claim_path *o = k->out; o && status == CLI_OK; o = o->next) {
         if (!deft_file_is_special(o->path)) status = check_ending(k, o);
-        if (status == CLI_OK) status = check_inputs(k, o);
+    }
+    for (const cli_claim_path *o = k->out; o && status == CLI_OK; o = o->next) {
+        status = check_inputs(k, o);
     }
     for (const cli_claim_path *o = k->out; o && status == CLI_OK; o = o->next) {
         status = check_existing(k, o);

@@ -21,7 +21,7 @@ emit() {
     rm -rf "$dir/c"
     expect 0 compile "$1" -o "$dir/c"
     observations "$(sed -n 's/#define POLICY_OBSERVATIONS //p' "$dir/c/policy.h")" "$dir/obs"
-    expect 0 run "$1" --obs "$dir/obs.csv" -o "$dir/want.csv"
+    expect 0 run "$1" --force --obs "$dir/obs.csv" -o "$dir/want.csv"
     tail -n +2 "$dir/want.csv" | cut -d, -f1-"$(sed -n 's/#define POLICY_ACTIONS //p' "$dir/c/policy.h")" >"$dir/want"
     [ "$(wc -l <"$dir/want")" = $steps ] || fail "$1: fewer than $steps steps"
 }

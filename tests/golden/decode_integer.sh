@@ -20,7 +20,7 @@ agrees() {
         for (t = 0; t < 500; t++)
             for (i = 0; i < n; i++) printf "%.5f%s", 2 * (rand() + rand() + rand() - 1.5), i + 1 < n ? "," : "\n"
     }' >"$dir/obs.csv"
-    expect 0 run "$dir/p.deft" --obs "$dir/obs.csv" -o "$dir/act.csv"
+    expect 0 run "$dir/p.deft" --force --obs "$dir/obs.csv" -o "$dir/act.csv"
     /usr/bin/python3 "$src/tests/golden/decode_integer.py" --run "$dir/p.deft" "$dir/obs.csv" "$dir/act.csv" ||
         fail "$name"
     /usr/bin/python3 "$src/tests/golden/check_integer.py" "$dir/p.deft" >"$dir/err" || {

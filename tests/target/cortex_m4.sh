@@ -103,7 +103,7 @@ data() {
         for (t = 0; t < steps; t++)
             for (i = 0; i < n; i++) printf "%.5f%s", 2 * (rand() + rand() + rand() - 1.5), i + 1 < n ? "," : "\n"
     }' >"$tmp/obs.csv"
-    "$deft" run "$1" --obs "$tmp/obs.csv" -o "$tmp/act.csv" >/dev/null 2>&1
+    "$deft" run "$1" --force --obs "$tmp/obs.csv" -o "$tmp/act.csv" >/dev/null 2>&1
     {
         echo "#define STEPS $steps"
         echo "#define N_OBS $n_obs"

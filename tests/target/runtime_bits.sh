@@ -55,7 +55,7 @@ fi
 agree() {
     image=$1
     shift
-    "$deft" run "$image" --obs "$tmp/obs.csv" -o "$tmp/act.csv" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    "$deft" run "$image" --force --obs "$tmp/obs.csv" -o "$tmp/act.csv" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
     for program in "$@"; do
         "$tmp/$program" "$image" "$tmp/obs" >"$tmp/got" || { echo "$name, $program: status $?"; exit 1; }
         n_act=$(head -n 1 "$tmp/got" | tr , '\n' | wc -l)

@@ -240,7 +240,7 @@ static void test_setup(deft_arena *a)
         {"{\"seed\": 1, \"seed\": 2}", "duplicate"},
         {"{\"algo\": 3}", "algo"},
         {"{\"hidden\": [0]}", "hidden"},
-        {"{\"batch\": 1e3}", "batch"},
+        {"{\"batch\": 1.5}", "batch"},
         {"{\"batch\": 3000000000}", "batch"},
         {"{\"normalize\": 1}", "'normalize' is not true or false"},
         {"{\"env\": null}", "'env' is not a text"},
