@@ -330,6 +330,9 @@ static int run(int argc, char **argv)
     const char *const path = argv[cli_parse(&cmd_info, argc, argv, &a)];
     deft_loaded l;
     deft_error err = {DEFT_OK, ""};
+    if (a.json && a.contract) {
+        return cli_misuse(&cmd_info, "--contract-table prints text: it does not go with --json");
+    }
     if (deft_load(path, &a.load, &l, &err) != DEFT_OK) return cli_fail(&cmd_info, &err);
     const deft_warning *w = NULL;
     const int32_t n_w = l.model ? deft_model_lint(l.model, l.graph, l.arena, &w) : 0;

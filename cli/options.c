@@ -213,10 +213,11 @@ static int refuse_option(const cli_command *c, const flat *f, char **argv)
     deft_nearest_begin(&near, word + 2); // behind the dashes
     char all[256] = "";
     int beginnings = 0;
+    const size_t length = strlen(word + 2);
     for (const struct option *o = f->long_opts; o->name; o++) {
         const size_t used = strlen(all);
         deft_nearest_offer(&near, o->name);
-        if (strncmp(o->name, word + 2, strlen(word + 2)) != 0) continue;
+        if (strlen(o->name) < length || memcmp(o->name, word + 2, length) != 0) continue;
         (void)snprintf(all + used, sizeof all - used, "%s--%s", beginnings++ ? ", " : "", o->name);
     }
     (void)deft_escape(shown, sizeof shown, word, sizeof word);

@@ -102,7 +102,7 @@ static deft_status not_found(const char *scene, deft_arena *a, deft_error *err)
     deft_nearest near;
     deft_nearest_begin(&near, scene ? scene : "");
     const char *const scenes = list_scenes(a, &near);
-    (void)deft_escape(folders, sizeof folders, list_folders(a), 4 * PATH_MAX);
+    (void)deft_escape(folders, sizeof folders, list_folders(a), PATH_MAX);
     if (!scene) {
         return deft_fail(err, DEFT_E_ARG,
                          "no robot to run it on: --scene FILE.xml names a MuJoCo model with the "

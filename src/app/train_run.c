@@ -212,7 +212,8 @@ static deft_status check_new(const run *r, deft_error *err)
     char dir[256];
     (void)deft_escape(dir, sizeof dir, r->opt->dir, PATH_MAX);
     if (deft_folder_has(r->opt->dir, "config.json")) {
-        return deft_fail(err, DEFT_E_ARG, "%s already holds a run (config.json); --resume continues it", dir);
+        return deft_fail(err, DEFT_E_ARG,
+                         "%s already holds a run (config.json); --resume continues it", dir);
     }
     for (size_t i = 0; i < N_OUTPUT; i++) {
         if (!deft_folder_has(r->opt->dir, output[i])) continue;

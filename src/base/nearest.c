@@ -6,9 +6,9 @@
 
 enum { LONGEST = sizeof((deft_nearest *)NULL)->known - 1, FAR = 1000 };
 
-static char lower(char c)
+static int lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
 static int32_t smaller(int32_t a, int32_t b)
@@ -28,7 +28,7 @@ int32_t deft_word_distance(const char *a, const char *b)
         const int32_t *const above = table[(i + 2) % 3], *const twice = table[(i + 1) % 3];
         row[0] = (int32_t)i;
         for (size_t j = 1; j <= m; j++) {
-            const char x = lower(a[i - 1]), y = lower(b[j - 1]);
+            const int x = lower(a[i - 1]), y = lower(b[j - 1]);
             row[j] = smaller(above[j - 1] + (x != y), smaller(above[j], row[j - 1]) + 1);
             const bool exchanged =
                 i > 1 && j > 1 && x == lower(b[j - 2]) && lower(a[i - 2]) == y && x != y;

@@ -135,4 +135,7 @@ unread '--noise is for' train --env pendulum --algo sac --noise 0.2 -o "$dir/run
 unread '--best-distance is for' train --env pendulum --best-distance 20 -o "$dir/run3"
 expect 1 eval "$p" --env pendulum --scene flat
 says 'it has no scene'
-[ ! -e "$dir/run3" ] && [ ! -e "$dir/y.deft" ] && [ ! -e "$dir/y.csv" ] || fail "something was written"
+unread '--contract-table prints' info "$p" --contract-table --json
+for file in run3 y.deft y.csv y.onnx; do
+    [ ! -e "$dir/$file" ] || fail "$file was written"
+done
