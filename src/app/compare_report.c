@@ -176,9 +176,11 @@ deft_status deft_sweep_plot(const deft_sweep *w, const char *path, deft_error *e
     deft_bytes svg;
     deft_status st = plot_svg(&(plot){"sweep", "bits", "return", 2, s}, a, &svg, err);
     const char *const text =
-        st == DEFT_OK ? deft_arena_printf(a, DEFT_PICTURE_MARK "\n%s", (const char *)svg.data) : "";
-    if (!text) st = no_memory(err);
-    if (st == DEFT_OK) st = deft_file_write(path, text, strlen(text), err);
+        st == DEFT_OK ? deft_arena_printf(a, DEFT_PICTURE_MARK "\n%s", (const char *)svg.data)
+                      : NULL;
+    if (st == DEFT_OK) {
+        st = text ? deft_file_write(path, text, strlen(text), err) : no_memory(err);
+    }
     deft_arena_destroy(a);
     return st;
 }
