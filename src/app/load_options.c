@@ -18,8 +18,10 @@ typedef struct rule {
 #define FLAG(field) offsetof(deft_load_options, field), true
 
 static const rule rules[] = {
-    {"--encoder", TEXT(encoder), CHECKPOINT,
-     "names the second checkpoint, with the encoder, of an actor in TorchScript or .pt"},
+    {"--encoder", TEXT(encoder), CHECKPOINT | GRAPH,
+     "names the encoder whose output an ONNX graph or a checkpoint reads"},
+    {"--encoder-output", TEXT(encoder_output), GRAPH,
+     "says where the encoder's output stands among what an ONNX graph reads"},
     {"--against", TEXT(against), CHECKPOINT,
      "names the graph to verify a checkpoint against, which has none of its own"},
     {"--arch", TEXT(assemble.arch), CHECKPOINT,

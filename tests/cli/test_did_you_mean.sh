@@ -89,7 +89,7 @@ refused() { # refused PATTERN FILE option...
 for file in "$p" "$dir/image.deft" "$dir/int8.deft"; do
     kind='a .deft image'
     [ "$file" != "$p" ] || kind='an ONNX graph'
-    for option in 'arch dense:4' 'activation tanh' 'squash none' 'input concat' "encoder $tensors" "against $p"; do
+    for option in 'arch dense:4' 'activation tanh' 'squash none' 'input concat' "against $p"; do
         # shellcheck disable=SC2086
         refused "--${option%% *} .*; this is $kind" "$file" --$option
     done
@@ -116,7 +116,7 @@ unread() { # unread PATTERN argument...
     says "$pattern"
 }
 printf 'obs0,obs1,obs2\n0,0,0\n1,0,0\n' >"$dir/obs.csv"
-unread 'the second operand' convert "$p" "$p" -o "$dir/y.deft"
+unread 'the second operand' convert "$dir/image.deft" "$p" -o "$dir/y.deft"
 unread '--env is for' quantize "$p" --calib "$dir/obs.csv" --env pendulum -o "$dir/y.deft"
 unread '--episodes is for' quantize "$p" --calib "$dir/obs.csv" -n 3 -o "$dir/y.deft"
 unread '--seed is for' quantize "$p" --calib "$dir/obs.csv" --seed 0 -o "$dir/y.deft"
