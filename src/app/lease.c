@@ -357,7 +357,8 @@ int32_t lease_take(const char *dir, double limit, lease_watch *w, lease **out, d
     if (s == 0 && !start_beating(l)) {
         (void)unlink(l->path);
         free(l);
-        return deft_fail(err, DEFT_E_SPACE, "no thread for a lease");
+        return deft_fail(err, DEFT_E_SPACE,
+                         "no memory for the thread of a lease (ulimit -v, ulimit -u)");
     }
     if (s != 0) {
         free(l);

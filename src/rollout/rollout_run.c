@@ -276,7 +276,11 @@ static deft_status start_workers(crew *c, deft_error *err)
     (void)pthread_mutex_unlock(&c->mutex);
     for (int32_t i = started; i < c->jobs; i++) destroy_worker(c->worker[i]);
     c->jobs = started;
-    return started > 0 ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no thread can be started");
+    return started > 0
+               ? DEFT_OK
+               : deft_fail(
+                     err, DEFT_E_SPACE,
+                     "no memory for a thread (ulimit -v), or no more of them allowed (ulimit -u)");
 }
 
 static deft_status run_crew(crew *c, deft_error *err)

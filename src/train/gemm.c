@@ -3,10 +3,14 @@
 
 #include <cblas.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { OWN_MOST = 1 << 28 }; // multiplications
+/* Of OpenBLAS, for each call that is under way: 128 MB, and what lies around them. */
+enum { BUFFER_BYTES = 130 << 20, MOST_BUFFERS = 16 };
 
 struct deft_blas {
     void *library;
@@ -15,6 +19,8 @@ struct deft_blas {
                   blasint);
     void (*set_threads)(int);
     char *(*core)(void);
+    void *(*take_buffer)(int); // NULL: this OpenBLAS does not show them
+    void (*give_buffer)(void *);
     bool own; // small products are ours
 };
 
@@ -31,21 +37,53 @@ static const char *core_of_cpu(void)
     return NULL;
 }
 
-static bool load(deft_blas *b)
+static void *open_library(void)
 {
-    void *so = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (!so) so = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
+    void *const so = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    return so ? so : dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
+}
+
+/* With one thread, and that before it is opened: it starts its threads as it is opened, and each
+ * then looks for a buffer without end where memory is limited, which nobody could wait for. */
+static void *open_with_one_thread(void)
+{
+    static const char name[] = "OPENBLAS_NUM_THREADS";
+    const char *const there = getenv(name);
+    char *const before = there ? strdup(there) : NULL;
+    (void)setenv(name, "1", 1);
+    void *const so = open_library();
+    if (before)
+        (void)setenv(name, before, 1);
+    else
+        (void)unsetenv(name);
+    free(before);
+    return so;
+}
+
+/* NULL: what is missing is OpenBLAS itself. */
+static const char *load(deft_blas *b, char text[256])
+{
+    void *const so = open_with_one_thread();
     b->library = so;
-    if (!so) return false;
+    if (!so) {
+        const char *const why = dlerror();
+        if (!why || strstr(why, "No such file")) return NULL;
+        return deft_escape(text, 256, why, PATH_MAX);
+    }
     // POSIX lets a void pointer hold a function's address; ISO C only lets us copy it.
-    void *f[3] = {dlsym(so, "cblas_sgemm"), dlsym(so, "openblas_set_num_threads"),
-                  dlsym(so, "openblas_get_corename")};
-    if (!f[0] || !f[1] || !f[2]) return false;
+    void *f[5] = {dlsym(so, "cblas_sgemm"), dlsym(so, "openblas_set_num_threads"),
+                  dlsym(so, "openblas_get_corename"), dlsym(so, "blas_memory_alloc"),
+                  dlsym(so, "blas_memory_free")};
+    if (!f[0] || !f[1] || !f[2]) return "it lacks functions of OpenBLAS";
     memcpy(&b->sgemm, &f[0], sizeof f[0]);
     memcpy(&b->set_threads, &f[1], sizeof f[1]);
     memcpy(&b->core, &f[2], sizeof f[2]);
+    if (f[3] && f[4]) {
+        memcpy(&b->take_buffer, &f[3], sizeof f[3]);
+        memcpy(&b->give_buffer, &f[4], sizeof f[4]);
+    }
     b->set_threads(1); // parallelism is ours: over networks and environments, in a fixed order
-    return true;
+    return "";
 }
 
 deft_status deft_blas_create(const char *core, deft_blas **out, deft_error *err)
@@ -55,10 +93,18 @@ deft_status deft_blas_create(const char *core, deft_blas **out, deft_error *err)
     if (!b) return deft_fail(err, DEFT_E_SPACE, "no memory for BLAS");
     const char *name = core ? core : core_of_cpu();
     if (name) (void)setenv("OPENBLAS_CORETYPE", name, core != NULL);
-    if (!load(b)) {
+    char text[256];
+    const char *const why = load(b, text);
+    if (!why || *why) {
         deft_blas_destroy(b);
+        if (!why) {
+            return deft_fail(err, DEFT_E_UNSUPPORTED,
+                             "training needs OpenBLAS: apt install libopenblas0");
+        }
         return deft_fail(err, DEFT_E_UNSUPPORTED,
-                         "training needs OpenBLAS: apt install libopenblas0");
+                         "cannot load OpenBLAS, which training needs: %s (is memory limited, by "
+                         "ulimit -v?)",
+                         why);
     }
 #if defined(__x86_64__)
     // whoever names an older kernel set wants the results of an older CPU
@@ -73,6 +119,26 @@ void deft_blas_destroy(deft_blas *b)
     if (!b) return;
     if (b->library) (void)dlclose(b->library);
     free(b);
+}
+
+deft_status deft_blas_reserve(const deft_blas *b, int64_t largest, int threads, deft_error *err)
+{
+    if (threads > MOST_BUFFERS) threads = MOST_BUFFERS;
+    if ((b->own && largest <= OWN_MOST) || !b->take_buffer || threads < 1) return DEFT_OK;
+    const size_t bytes = (size_t)threads * BUFFER_BYTES;
+    void *const room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) {
+        return deft_fail(err, DEFT_E_SPACE,
+                         "no memory for OpenBLAS, which takes %d MB of addresses for each thread "
+                         "(ulimit -v); %d threads",
+                         BUFFER_BYTES >> 20, threads);
+    }
+    (void)munmap(room, bytes);
+    void *buffer[MOST_BUFFERS];
+    for (int i = 0; i < threads; i++) buffer[i] = b->take_buffer(0);
+    for (int i = 0; i < threads; i++) b->give_buffer(buffer[i]);
+    return DEFT_OK;
 }
 
 const char *deft_blas_core(const deft_blas *b)

@@ -13,9 +13,14 @@ typedef struct deft_blas deft_blas;
 
 /* core NULL: choose; else a name for OPENBLAS_CORETYPE, for runs that must repeat (it only counts
  * in the first call of a process). DEFT_E_UNSUPPORTED if OpenBLAS is missing (the text names the
- * package). Call before starting threads: it may set an environment variable. */
+ * package) or cannot be loaded. Call before starting threads: it may set an environment variable.
+ */
 deft_status deft_blas_create(const char *core, deft_blas **out, deft_error *err);
-void deft_blas_destroy(deft_blas *b);           // NULL is fine
+void deft_blas_destroy(deft_blas *b); // NULL is fine
+/* OpenBLAS keeps a buffer for each product that is under way, and does not return where there is no
+ * memory for one: this takes them beforehand, for products of at most `largest` multiplications on
+ * so many threads. Addresses only: what is not used costs nothing. DEFT_E_SPACE. */
+deft_status deft_blas_reserve(const deft_blas *b, int64_t largest, int threads, deft_error *err);
 const char *deft_blas_core(const deft_blas *b); // "SkylakeX", as OpenBLAS says
 
 /* Row-major, leading dimensions in elements: C = A B + beta C, with A [m][k] or its transpose

@@ -38,6 +38,39 @@ static bool pick(const char *name, const char *const *list, int *out)
     return false;
 }
 
+/* At least the multiplications of any product to come. */
+static int64_t largest_product(const deft_trainer *t)
+{
+    const deft_train_config *const c = &t->cfg;
+    int64_t width = t->n_feature + t->n_act;
+    for (int i = 0; i < DEFT_TRAIN_HIDDEN; i++) {
+        if (c->hidden[i] > width) width = c->hidden[i];
+        if (c->critic_hidden[i] > width) width = c->critic_hidden[i];
+    }
+    if (t->encoder.kind != DEFT_ENCODER_NONE && 4 * (int64_t)c->encoder_hidden > width) {
+        width = 4 * (int64_t)c->encoder_hidden; // gates
+    }
+    const int64_t rows = c->batch + c->batch / c->sequence * c->burn_in;
+    return (rows > c->envs ? rows : c->envs) * width * width;
+}
+
+/* Critics are worth a thread of their own from some tens of microseconds of work on: a thread that
+ * waits is woken in as many. The result is the same. */
+static bool critics_apart(const deft_trainer *t)
+{
+    enum { WORTH_IT = 1 << 20 }; // multiplications of a forward pass
+    const deft_train_config *const c = &t->cfg;
+    const bool own = c->n_critic_hidden > 0; // else as the actor's
+    const int32_t n = own ? c->n_critic_hidden : c->n_hidden;
+    int64_t before = t->n_feature + t->n_act, all = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t width = own ? c->critic_hidden[i] : c->hidden[i];
+        all += before * width;
+        before = width;
+    }
+    return c->threads > 2 && all * t->rows >= WORTH_IT;
+}
+
 static const char *const units[] = {"linear", "relu", "tanh", "elu", NULL};
 
 static deft_status make_agent(deft_trainer *t, deft_error *err)
@@ -63,7 +96,7 @@ static deft_status make_agent(deft_trainer *t, deft_error *err)
                            .target_entropy = (float)c->target_entropy,
                            .alpha = (float)c->alpha,
                            .fixed_alpha = c->fixed_alpha,
-                           .two_threads = c->threads > 2};
+                           .two_threads = critics_apart(t)};
     int algo, unit;
     if (!pick(c->algo, algos, &algo))
         return deft_fail(err, DEFT_E_ARG, "training: algo is td3 or sac");
@@ -179,6 +212,7 @@ static deft_status build(deft_trainer *t, const deft_env *env, deft_error *err)
     if (s != DEFT_OK) return s;
     t->ops = (deft_train_ops){t->blas, deft_vec_best()};
     s = make_encoder(t, err);
+    if (s == DEFT_OK) s = deft_blas_reserve(t->blas, largest_product(t), t->cfg.threads, err);
     if (s == DEFT_OK) s = make_agent(t, err);
     if (s != DEFT_OK) return s;
     // All rows of the run or of its warm-up, with up to one tail row a step. What no row has
