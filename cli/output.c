@@ -179,12 +179,30 @@ void cli_progress_clear(cli_progress *p)
     p->drawn = false;
 }
 
-static volatile sig_atomic_t interrupted; // a signal handler has nowhere else to put it
+enum { AGAIN_MS = 1000, CLOCK_MS = 1000000000 };
+static volatile sig_atomic_t interrupted;    // a signal handler has nowhere else to put it
+static volatile sig_atomic_t interrupted_at; // milliseconds, modulo CLOCK_MS
 
+static int milliseconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int)(t.tv_sec % (CLOCK_MS / 1000)) * 1000 + (int)(t.tv_nsec / 1000000);
+}
+
+/* One signal may come more than once within milliseconds: to a group and again by its parent, by
+ * the shell and the kernel. One that comes later is meant. */
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
-    interrupted = 1;
+    const int saved = errno, now = milliseconds();
+    if (!interrupted) {
+        interrupted_at = now;
+        interrupted = 1;
+    } else if ((now - (int)interrupted_at + CLOCK_MS) % CLOCK_MS >= AGAIN_MS) {
+        (void)signal(signal_number, SIG_DFL);
+        (void)raise(signal_number); // when this handler has returned
+    }
+    errno = saved;
 }
 
 void cli_catch_interrupt(void)
@@ -192,10 +210,7 @@ void cli_catch_interrupt(void)
     struct sigaction sa;
     memset(&sa, 0, sizeof sa);
     sa.sa_handler = on_interrupt;
-    sa.sa_flags = (int)SA_RESETHAND;
     (void)sigaction(SIGINT, &sa, NULL);
-    // these come more than once: to a group and again by its parent, by the shell and the kernel
-    sa.sa_flags = 0;
     (void)sigaction(SIGTERM, &sa, NULL);
     struct sigaction hangup; // a terminal that is lost, unless nohup has it that it does not matter
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {

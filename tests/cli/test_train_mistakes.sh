@@ -5,17 +5,31 @@ command -v python3 >/dev/null || exit 77
 
 small="--env pendulum --hidden 16 --batch 16 --steps 600 --warmup 100 --eval-every 200 --eval-episodes 1"
 
+# catches PID - once the process takes SIGTERM for a wish
+catches() {
+    tries=0
+    while [ $tries -lt 600 ]; do
+        case $(sed -n 's/^SigCgt:.*\(.\)...$/\1/p' "/proc/$1/status" 2>/dev/null) in
+        [4567cdef]) return ;;
+        esac
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    fail "no handler of signals after a minute"
+}
+
 # stopped SIGNAL ARGUMENT... - trains for a while
 stopped() {
     signal=$1
     shift
     "$deft" train "$@" >"$dir/out" 2>"$dir/err" &
     pid=$!
-    sleep 2
+    catches $pid
+    sleep 1
+    for _ in 1 2 3; do kill -"$signal" $pid 2>/dev/null; done # more than one at a time is one
     tries=0
-    # more than one does no harm; one that came too early would
-    while kill -"$signal" $pid 2>/dev/null && [ $tries -lt 120 ]; do
-        sleep 0.5
+    while kill -0 $pid 2>/dev/null && [ $tries -lt 600 ]; do
+        sleep 0.1
         tries=$((tries + 1))
     done
     kill -9 $pid 2>/dev/null
