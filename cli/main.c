@@ -3,6 +3,7 @@
 #include "output.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #ifndef DEFT_VERSION
@@ -57,6 +58,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    (void)signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of who writes it
     const int status = dispatch(argc, argv);
     // a full disk behind stdout must not look like success
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char magic[8] = "DEFTRUN3";
+/* The third kind, which says nothing of progress.csv, is still read. */
+static const char magic[8] = "DEFTRUN4", magic3[8] = "DEFTRUN3";
 
 /* checkpoint.bin's first bytes, in the order of this machine: a run does not move to another kind
  * of one. */
@@ -28,7 +29,11 @@ enum {
     AT_INSIDE = 72,   // u32, 1: the rows follow the state, none are in replay.bin
     AT_ROWS_CRC = 76, // u32, of replay.bin up to AT_ROWS
     AT_CORE = 80,     // char[16], zeros behind
-    HEADER = 96,
+    HEADER_3 = 96,
+    AT_LOG_ROWS = 96,   // i64, of progress.csv
+    AT_LOG_BYTES = 104, // u64
+    AT_LOG_CRC = 112,   // u32
+    HEADER = 128,
 };
 enum { BLOCK = 4096 };
 
@@ -149,6 +154,9 @@ static uint8_t *make_checkpoint(const train_checkpoint *c, const deft_trainer *t
     memcpy(b + AT_INSIDE, &flag, sizeof flag);
     memcpy(b + AT_ROWS_CRC, &c->rows_crc, sizeof c->rows_crc);
     memcpy(b + AT_CORE, c->core, strnlen(c->core, sizeof c->core - 1));
+    memcpy(b + AT_LOG_ROWS, &c->log.rows, sizeof c->log.rows);
+    memcpy(b + AT_LOG_BYTES, &c->log.bytes, sizeof c->log.bytes);
+    memcpy(b + AT_LOG_CRC, &c->log.crc, sizeof c->log.crc);
     const uint32_t crc = deft_crc32(0, b, *size);
     memcpy(b + AT_CRC, &crc, sizeof crc);
     return b;
@@ -170,24 +178,34 @@ typedef struct header {
     uint64_t n_state;
     int64_t rows;
     bool inside;
+    size_t size; // of the header itself
 } header;
 
-static deft_status check_whole(const train_checkpoint *c, deft_bytes b, deft_error *err)
+static deft_status check_whole(const train_checkpoint *c, deft_bytes b, header *h, deft_error *err)
 {
     static const uint8_t zero[4] = {0};
     char name[256];
     (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
-    if (b.size < sizeof magic || memcmp(b.data, magic, sizeof magic) != 0) {
+    const bool third = b.size >= sizeof magic && memcmp(b.data, magic3, sizeof magic) == 0;
+    h->size = third ? HEADER_3 : HEADER;
+    if (!third && (b.size < sizeof magic || memcmp(b.data, magic, sizeof magic) != 0)) {
         const bool old = b.size >= sizeof magic && memcmp(b.data, magic, sizeof magic - 1) == 0;
         return deft_fail(err, DEFT_E_FORMAT, "%s: not a checkpoint%s", name,
                          old ? " of this version of deft, but of another one" : "");
     }
-    if (b.size < HEADER) return deft_fail(err, DEFT_E_FORMAT, "%s: cut short", name);
+    if (b.size < h->size) return deft_fail(err, DEFT_E_FORMAT, "%s: cut short", name);
     uint32_t want, crc = deft_crc32(0, b.data, AT_CRC);
     memcpy(&want, b.data + AT_CRC, sizeof want);
     crc = deft_crc32(crc, zero, sizeof zero);
     crc = deft_crc32(crc, b.data + AT_CRC + 4, b.size - AT_CRC - 4);
     return crc == want ? DEFT_OK : deft_fail(err, DEFT_E_FORMAT, "%s: damaged", name);
+}
+
+static void read_log(train_checkpoint *c, deft_bytes b)
+{
+    memcpy(&c->log.rows, b.data + AT_LOG_ROWS, sizeof c->log.rows);
+    memcpy(&c->log.bytes, b.data + AT_LOG_BYTES, sizeof c->log.bytes);
+    memcpy(&c->log.crc, b.data + AT_LOG_CRC, sizeof c->log.crc);
 }
 
 static deft_status read_header(train_checkpoint *c, const deft_trainer *t, deft_bytes b, header *h,
@@ -198,7 +216,7 @@ static deft_status read_header(train_checkpoint *c, const deft_trainer *t, deft_
     uint64_t scene;
     (void)deft_escape(name, sizeof name, c->path, PATH_MAX);
     if (!b.data) return deft_fail(err, DEFT_E_FORMAT, "%s: empty", name);
-    const deft_status s = check_whole(c, b, err);
+    const deft_status s = check_whole(c, b, h, err);
     if (s != DEFT_OK) return s;
     memcpy(&setup, b.data + AT_SETUP, sizeof setup);
     memcpy(&h->rows, b.data + AT_ROWS, sizeof h->rows);
@@ -212,6 +230,8 @@ static deft_status read_header(train_checkpoint *c, const deft_trainer *t, deft_
     memcpy(&c->rows_crc, b.data + AT_ROWS_CRC, sizeof c->rows_crc);
     memcpy(c->core, b.data + AT_CORE, sizeof c->core - 1);
     c->core[sizeof c->core - 1] = '\0';
+    c->log = (train_mark){.bytes = 0};
+    if (h->size == HEADER) read_log(c, b);
     if (setup != c->setup) {
         return deft_fail(err, DEFT_E_MISMATCH,
                          "%s: made with another config.json, or by another version of deft", name);
@@ -221,7 +241,7 @@ static deft_status read_header(train_checkpoint *c, const deft_trainer *t, deft_
                          "%s: made in another scene, or with another version of MuJoCo", name);
     }
     h->inside = inside == 1;
-    const size_t rest = b.size - HEADER;
+    const size_t rest = b.size - h->size;
     // whoever makes a checksum of his own may still lie
     const int64_t most = (int64_t)(SIZE_MAX / 2 / (deft_trainer_row_size(t) + 1));
     const bool sane =
@@ -238,7 +258,7 @@ deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_err
     deft_bytes b = {NULL, 0};
     deft_status s = a ? deft_file_read(c->path, (size_t)1 << 34, a, &b, err)
                       : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
-    header h = {.rows = 0};
+    header h = {.rows = 0, .size = HEADER};
     if (s == DEFT_OK) s = read_header(c, t, b, &h, err);
     char *read = NULL;
     if (s == DEFT_OK && !h.inside) {
@@ -249,8 +269,8 @@ deft_status train_checkpoint_load(train_checkpoint *c, deft_trainer *t, deft_err
                  : deft_fail(err, DEFT_E_SPACE, "no memory to resume");
     }
     if (s == DEFT_OK && b.data) {
-        const void *const rows = h.inside ? (const void *)(b.data + HEADER + h.n_state) : read;
-        s = deft_trainer_state_load(t, b.data + HEADER, (size_t)h.n_state, rows,
+        const void *const rows = h.inside ? (const void *)(b.data + h.size + h.n_state) : read;
+        s = deft_trainer_state_load(t, b.data + h.size, (size_t)h.n_state, rows,
                                     kept_rows(t, h.rows), err);
     }
     if (s == DEFT_OK && deft_trainer_rows(t) != h.rows) {

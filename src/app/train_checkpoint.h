@@ -4,6 +4,13 @@
 
 #include "deft/train.h"
 
+/* progress.csv when the checkpoint was made. */
+typedef struct train_mark {
+    int64_t rows;
+    uint64_t bytes; // with the head; 0: not known
+    uint32_t crc;
+} train_mark;
+
 typedef struct train_checkpoint {
     const char *path, *replay; // of checkpoint.bin and of replay.bin
     uint32_t setup;            // CRC of the configuration
@@ -16,6 +23,7 @@ typedef struct train_checkpoint {
     int64_t return_count;
     double seconds; // trained so far
     char core[16];  // OpenBLAS's kernels that it was trained by
+    train_mark log;
 } train_checkpoint;
 
 /* The rows that are new go behind those in replay.bin first; checkpoint.bin then replaces the old

@@ -1,5 +1,6 @@
 /* train_log.c - progress.csv, and the other forms beside it. */
 #include "app/train_log.h"
+#include "base/crc32.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -7,17 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define CSV_HEAD                                                                                   \
-    "step,update,episodes,return,critic_loss,actor_loss,q,alpha,eval_return,eval_sd,"              \
-    "eval_distance_cm\n"
 
 struct train_log {
     FILE *csv;
     train_sql *sql;
     tfevents *events;
+    train_mark mark;
     char csv_path[PATH_MAX];
 };
 
@@ -28,55 +25,32 @@ static deft_status csv_fail(const train_log *l, deft_error *err)
                      deft_escape(name, sizeof name, l->csv_path, PATH_MAX), strerror(errno));
 }
 
-/* Bytes of the lines up to `step`. */
-static size_t lines_until(deft_bytes old, int64_t step)
+static deft_status begin_csv(train_log *l, const train_log_start *start, deft_error *err)
 {
-    const char *p = (const char *)old.data, *const end = p ? p + old.size : NULL;
-    size_t keep = 0;
-    while (p && p < end) {
-        const char *const line_end = memchr(p, '\n', (size_t)(end - p));
-        if (!line_end) break; // cut by a kill
-        if (keep > 0 && strtoll(p, NULL, 10) > step) break;
-        keep += (size_t)(line_end + 1 - p);
-        p = line_end + 1;
-    }
-    return keep;
-}
-
-static deft_status open_csv(train_log *l, int64_t step, deft_error *err)
-{
-    deft_arena *const a = deft_arena_create(0);
-    deft_bytes old = {NULL, 0};
-    struct stat st;
-    deft_status s = a ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory for a log");
-    if (s == DEFT_OK && step > 0 && stat(l->csv_path, &st) == 0) {
-        s = deft_file_read(l->csv_path, 0, a, &old, err);
-    }
-    const size_t keep = lines_until(old, step);
-    if (s == DEFT_OK) {
-        s = keep ? deft_file_write(l->csv_path, old.data, keep, err)
-                 : deft_file_write(l->csv_path, CSV_HEAD, strlen(CSV_HEAD), err);
-    }
-    deft_arena_destroy(a);
+    static const char head[] = TRAIN_CSV_HEAD;
+    const size_t n = sizeof head - 1;
+    l->mark = (train_mark){.bytes = n, .crc = deft_crc32(0, head, n)};
+    const deft_status s = start->resume ? train_mend_logs(start, &l->mark, err)
+                                        : deft_file_write(l->csv_path, head, n, err);
     if (s != DEFT_OK) return s;
     l->csv = fopen(l->csv_path, "a");
     return l->csv ? DEFT_OK : csv_fail(l, err);
 }
 
-deft_status train_log_open(const char *dir, deft_bytes config, int64_t step, train_log **out,
-                           deft_error *err)
+deft_status train_log_open(const train_log_start *start, train_log **out, deft_error *err)
 {
     *out = NULL;
     char sql[PATH_MAX];
     train_log *const l = calloc(1, sizeof *l);
     if (!l) return deft_fail(err, DEFT_E_SPACE, "no memory for a log");
-    const int n = snprintf(l->csv_path, sizeof l->csv_path, "%s/progress.csv", dir);
-    const int m = snprintf(sql, sizeof sql, "%s/run.sqlite", dir);
+    const int n = snprintf(l->csv_path, sizeof l->csv_path, "%s/progress.csv", start->dir);
+    const int m = snprintf(sql, sizeof sql, "%s/run.sqlite", start->dir);
     deft_status s = n < 0 || m < 0 || (size_t)n >= sizeof l->csv_path || (size_t)m >= sizeof sql
                         ? deft_fail(err, DEFT_E_ARG, "the path is too long")
-                        : open_csv(l, step, err);
-    if (s == DEFT_OK) s = train_sql_open(sql, config, step, &l->sql, err);
-    if (s == DEFT_OK) s = tfevents_open(dir, step + 1, &l->events, err);
+                        : begin_csv(l, start, err);
+    if (s == DEFT_OK) s = train_sql_open(sql, start->config, start->step, &l->sql, err);
+    if (s == DEFT_OK && start->resume) s = train_mend_sql(start, l->sql, err);
+    if (s == DEFT_OK) s = tfevents_open(start->dir, start->step + 1, &l->events, err);
     if (s == DEFT_OK)
         *out = l;
     else
@@ -84,20 +58,40 @@ deft_status train_log_open(const char *dir, deft_bytes config, int64_t step, tra
     return s;
 }
 
-static deft_status write_csv(const train_log *l, const train_row *x, deft_error *err)
+train_mark train_log_mark(const train_log *l)
 {
-    (void)fprintf(l->csv, "%lld,%lld,%lld,", (long long)x->step, (long long)x->update,
-                  (long long)x->episodes);
-    if (!isnan(x->mean_return)) (void)fprintf(l->csv, "%.6g", x->mean_return);
-    (void)fprintf(l->csv, ",%.6g,%.6g,%.6g,%.6g", x->critic_loss, x->actor_loss, x->q, x->alpha);
-    if (x->evaluated) {
-        (void)fprintf(l->csv, ",%.6g,%.6g,", x->eval_return, x->eval_sd);
-        if (!isnan(x->eval_distance_cm)) (void)fprintf(l->csv, "%.6g", x->eval_distance_cm);
-        (void)fputc('\n', l->csv);
-    } else {
-        (void)fputs(",,,\n", l->csv);
+    return l->mark;
+}
+
+/* %.6g takes at most 13 bytes, %lld 20. */
+void train_row_print(char to[TRAIN_CSV_LINE], const train_row *x)
+{
+    char episodes[32] = "", distance[32] = "", evaluated[96] = ",,";
+    if (!isnan(x->mean_return)) (void)snprintf(episodes, sizeof episodes, "%.6g", x->mean_return);
+    if (x->evaluated && !isnan(x->eval_distance_cm)) {
+        (void)snprintf(distance, sizeof distance, "%.6g", x->eval_distance_cm);
     }
-    return fflush(l->csv) == 0 && !ferror(l->csv) ? DEFT_OK : csv_fail(l, err);
+    if (x->evaluated) {
+        (void)snprintf(evaluated, sizeof evaluated, "%.6g,%.6g,%s", x->eval_return, x->eval_sd,
+                       distance);
+    }
+    (void)snprintf(to, TRAIN_CSV_LINE, "%lld,%lld,%lld,%s,%.6g,%.6g,%.6g,%.6g,%s\n",
+                   (long long)x->step, (long long)x->update, (long long)x->episodes, episodes,
+                   x->critic_loss, x->actor_loss, x->q, x->alpha, evaluated);
+}
+
+static deft_status write_csv(train_log *l, const train_row *x, deft_error *err)
+{
+    char line[TRAIN_CSV_LINE];
+    train_row_print(line, x);
+    const size_t n = strlen(line);
+    if (fwrite(line, 1, n, l->csv) != n || fflush(l->csv) != 0 || ferror(l->csv)) {
+        return csv_fail(l, err);
+    }
+    l->mark.rows++;
+    l->mark.bytes += n;
+    l->mark.crc = deft_crc32(l->mark.crc, line, n);
+    return DEFT_OK;
 }
 
 static deft_status write_events(const train_log *l, const train_row *x, deft_error *err)

@@ -14,20 +14,19 @@ static deft_status no_memory(deft_error *err)
     return DEFT_E_SPACE;
 }
 
-/* One line to row k; false: not of as many cells as there should be. */
-static bool read_line(const char *p, train_curve *c, int32_t k)
+bool train_curve_row(const char *p, double cell[CURVE_COLUMNS])
 {
     for (int i = 0; i < CURVE_COLUMNS; i++) {
         char *end;
-        const double x = strtod(p, &end);
         const char stop = i + 1 < CURVE_COLUMNS ? ',' : '\n';
-        c->column[i][k] = end == p || *p == '\n' ? (double)NAN : x;
+        cell[i] = (double)NAN;
         if (*p == stop) { // empty; strtod would have skipped a line's end
-            c->column[i][k] = (double)NAN;
             p++;
             continue;
         }
-        if (end == p || *end != stop) return false;
+        const double x = *p == '\n' ? 0 : strtod(p, &end);
+        if (*p == '\n' || end == p || *end != stop) return false;
+        cell[i] = x;
         p = end + 1;
     }
     return true;
@@ -52,10 +51,12 @@ deft_status train_curve_read(const char *dir, const deft_train_setup *setup, def
     const char *p = (const char *)b.data; // zeros follow
     for (int32_t k = 0; k < lines; k++) {
         const char *const next = strchr(p, '\n');
-        if (!next || (k > 0 && !read_line(p, out, k - 1))) {
+        double cell[CURVE_COLUMNS];
+        if (!next || (k > 0 && !train_curve_row(p, cell))) {
             return deft_fail(err, DEFT_E_FORMAT, "%s:%d: not a line of progress",
                              deft_escape(name, sizeof name, path, PATH_MAX), (int)k + 1);
         }
+        for (int i = 0; k > 0 && i < CURVE_COLUMNS; i++) out->column[i][k - 1] = cell[i];
         p = next + 1;
     }
     out->n = lines ? lines - 1 : 0;

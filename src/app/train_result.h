@@ -30,6 +30,10 @@ typedef struct train_curve {
 deft_status train_curve_read(const char *dir, const deft_train_setup *setup, deft_arena *a,
                              train_curve *out, deft_error *err);
 
+/* One line, of text that has an end of line; false: not of as many cells as there should be. NAN
+ * for empty ones. */
+bool train_curve_row(const char *line, double cell[CURVE_COLUMNS]);
+
 /* dir/result.json, which says that the run is finished: steps, time, last and best evaluation, and
  * what became of the best policy. */
 deft_status train_result_write(const char *dir, const train_curve *c, double seconds,

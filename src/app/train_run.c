@@ -104,6 +104,7 @@ static deft_status save_checkpoint(run *r, deft_error *err)
     }
     if (s == DEFT_OK) s = save_policy(r, true, "policy.onnx", "policy.deft", err);
     if (s != DEFT_OK) return s;
+    if (r->log) r->at.log = train_log_mark(r->log);
     r->saved_at = now();
     r->at.seconds = r->seconds_before + r->saved_at - r->started_at;
     return train_checkpoint_save(&r->at, r->trainer, &r->setup->train, err);
@@ -333,12 +334,20 @@ static deft_status prepare(run *r, const deft_env *env, deft_error *err)
     remove_leftovers(r);
     (void)snprintf(r->at.core, sizeof r->at.core, "%s", deft_trainer_blas_core(r->trainer));
     s = r->opt->resume ? go_on(r, err) : begin(r, err);
-    if (s == DEFT_OK && r->opt->extend) s = extend(r, err);
     if (s == DEFT_OK) s = may_write(r, err);
     if (s != DEFT_OK) return s;
     r->seconds_before = r->at.seconds;
     r->line_step = deft_trainer_step(r->trainer);
-    return train_log_open(r->opt->dir, r->json, r->line_step, &r->log, err);
+    const train_log_start log = {.dir = r->opt->dir,
+                                 .setup = r->setup,
+                                 .config = r->json,
+                                 .step = r->line_step,
+                                 .mark = r->at.log,
+                                 .resume = r->opt->resume,
+                                 .notice = r->opt->notice,
+                                 .user = r->opt->user};
+    s = train_log_open(&log, &r->log, err);
+    return s == DEFT_OK && r->opt->extend ? extend(r, err) : s; // what is refused stays as it was
 }
 
 /* An encoder is pretrained in the round after the warm-up; who stops that loses nothing of it. */

@@ -38,6 +38,12 @@ small="--env pendulum --hidden 16 --batch 16 --warmup 100"
 # shellcheck disable=SC2086
 start train $small --steps 4000 --eval-every 3000 --eval-episodes 1000 --max-steps 1000000 -o "$dir/run" \
     --checkpoint 0.001
+tries=0
+while [ ! -f "$dir/run/progress.csv" ] && [ $tries -lt 600 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+sleep 2 # the first evaluation begins milliseconds after that
 for signal in TERM TERM; do kill -$signal $pid; done
 sleep 0.3
 kill -0 $pid 2>/dev/null || fail "two signals at a time are two"
