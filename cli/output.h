@@ -39,8 +39,8 @@ void cli_progress_init(cli_progress *p);
 void cli_progress_show(cli_progress *p, double fraction, const char *fmt, ...) DEFT_PRINTF(3, 4);
 void cli_progress_clear(cli_progress *p);
 
-/* From now on Ctrl-C, SIGTERM and SIGHUP only set what cli_interrupted returns; another one, a second
- * later or more, ends the program at once. */
+/* From now on Ctrl-C, SIGTERM and SIGHUP only set what cli_interrupted returns; another one, a
+ * second later or more, ends the program at once. */
 void cli_catch_interrupt(void);
 bool cli_interrupted(void);
 

@@ -233,14 +233,14 @@ static deft_status check_whole(const train_sql *s, deft_error *err)
 
 /* A field that the file has otherwise than `config`; NULL: there is none. Threads and steps may
  * change, and fields of another version of deft are not in both. */
-static const char *other_field(const train_sql *s, const json_t *config, bool *good)
+static const char *other_field(const train_sql *s, json_t *config, bool *good)
 {
     sqlite3_stmt *q = NULL;
     const char *name, *other = NULL;
     json_t *value;
     *good = sqlite3_prepare_v2(s->db, "SELECT value IS ?2 FROM config WHERE name = ?1", -1, &q,
                                NULL) == SQLITE_OK;
-    json_object_foreach((json_t *)(uintptr_t)config, name, value)
+    json_object_foreach(config, name, value)
     {
         if (!*good || other || strcmp(name, "threads") == 0 || strcmp(name, "steps") == 0) continue;
         *good = sqlite3_bind_text(q, 1, name, -1, SQLITE_TRANSIENT) == SQLITE_OK &&

@@ -37,21 +37,31 @@ static const char *core_of_cpu(void)
     return NULL;
 }
 
-static void *open_library(void)
+/* NULL: `why` tells, and is "" where there is no such library. */
+static void *open_library(char why[256])
 {
-    void *const so = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    return so ? so : dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
+    static const char *const name[] = {"libopenblas.so.0", "libopenblas.so"};
+    why[0] = '\0';
+    for (int i = 0; i < 2; i++) {
+        void *const so = dlopen(name[i], RTLD_NOW | RTLD_LOCAL);
+        if (so) return so;
+        const char *const text = dlerror();
+        if (text && !why[0] && !strstr(text, "No such file")) {
+            (void)deft_escape(why, 256, text, PATH_MAX);
+        }
+    }
+    return NULL;
 }
 
 /* With one thread, and that before it is opened: it starts its threads as it is opened, and each
  * then looks for a buffer without end where memory is limited, which nobody could wait for. */
-static void *open_with_one_thread(void)
+static void *open_with_one_thread(char why[256])
 {
     static const char name[] = "OPENBLAS_NUM_THREADS";
     const char *const there = getenv(name);
     char *const before = there ? strdup(there) : NULL;
     (void)setenv(name, "1", 1);
-    void *const so = open_library();
+    void *const so = open_library(why);
     if (before)
         (void)setenv(name, before, 1);
     else
@@ -60,21 +70,29 @@ static void *open_with_one_thread(void)
     return so;
 }
 
-/* NULL: what is missing is OpenBLAS itself. */
-static const char *load(deft_blas *b, char text[256])
+/* False: DEFT_E_UNSUPPORTED, with a text. */
+static bool load(deft_blas *b, deft_error *err)
 {
-    void *const so = open_with_one_thread();
+    char why[256];
+    void *const so = open_with_one_thread(why);
     b->library = so;
     if (!so) {
-        const char *const why = dlerror();
-        if (!why || strstr(why, "No such file")) return NULL;
-        return deft_escape(text, 256, why, PATH_MAX);
+        (void)deft_fail(err, DEFT_E_UNSUPPORTED,
+                        why[0] ? "cannot load OpenBLAS, which training needs: %s (is memory "
+                                 "limited, by ulimit -v?)"
+                               : "training needs OpenBLAS: apt install libopenblas0%s",
+                        why);
+        return false;
     }
     // POSIX lets a void pointer hold a function's address; ISO C only lets us copy it.
     void *f[5] = {dlsym(so, "cblas_sgemm"), dlsym(so, "openblas_set_num_threads"),
                   dlsym(so, "openblas_get_corename"), dlsym(so, "blas_memory_alloc"),
                   dlsym(so, "blas_memory_free")};
-    if (!f[0] || !f[1] || !f[2]) return "it lacks functions of OpenBLAS";
+    if (!f[0] || !f[1] || !f[2]) {
+        (void)deft_fail(err, DEFT_E_UNSUPPORTED,
+                        "training needs OpenBLAS, but libopenblas lacks functions of it");
+        return false;
+    }
     memcpy(&b->sgemm, &f[0], sizeof f[0]);
     memcpy(&b->set_threads, &f[1], sizeof f[1]);
     memcpy(&b->core, &f[2], sizeof f[2]);
@@ -83,7 +101,7 @@ static const char *load(deft_blas *b, char text[256])
         memcpy(&b->give_buffer, &f[4], sizeof f[4]);
     }
     b->set_threads(1); // parallelism is ours: over networks and environments, in a fixed order
-    return "";
+    return true;
 }
 
 deft_status deft_blas_create(const char *core, deft_blas **out, deft_error *err)
@@ -93,18 +111,9 @@ deft_status deft_blas_create(const char *core, deft_blas **out, deft_error *err)
     if (!b) return deft_fail(err, DEFT_E_SPACE, "no memory for BLAS");
     const char *name = core ? core : core_of_cpu();
     if (name) (void)setenv("OPENBLAS_CORETYPE", name, core != NULL);
-    char text[256];
-    const char *const why = load(b, text);
-    if (!why || *why) {
+    if (!load(b, err)) {
         deft_blas_destroy(b);
-        if (!why) {
-            return deft_fail(err, DEFT_E_UNSUPPORTED,
-                             "training needs OpenBLAS: apt install libopenblas0");
-        }
-        return deft_fail(err, DEFT_E_UNSUPPORTED,
-                         "cannot load OpenBLAS, which training needs: %s (is memory limited, by "
-                         "ulimit -v?)",
-                         why);
+        return DEFT_E_UNSUPPORTED;
     }
 #if defined(__x86_64__)
     // whoever names an older kernel set wants the results of an older CPU
