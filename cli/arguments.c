@@ -30,19 +30,31 @@ const cli_opt cli_policy_opts[] = {
     {"arch", "LAYERS",
      "layers of a checkpoint, e.g. gru:64x3,dense:256,dense:256,dense:8 (default: infer)", CLI_TEXT,
      0, LOAD(assemble.arch), 0, 0},
-    {"activation", "NAME", "of a checkpoint's hidden layers (default: relu)", CLI_TEXT, 0,
-     LOAD(assemble.activation), 0, 0},
-    {"squash", "tanh|none|clip", "what a checkpoint's last layer goes through (default: tanh)",
-     CLI_CHOICE, 0, LOAD(assemble.squash), 0, 0},
+    {"activation", "NAME", "of a checkpoint's hidden layers, where its file does not say it",
+     CLI_TEXT, 0, LOAD(assemble.activation), 0, 0},
+    {"squash", "tanh|none|clip",
+     "what a checkpoint's last layer goes through, where its file does not say it", CLI_CHOICE, 0,
+     LOAD(assemble.squash), 0, 0},
     {"input", "concat|encoder",
-     "what a checkpoint's actor reads: the input and the encoder's output (default), or the latter",
+     "what a checkpoint's actor reads: the input and the encoder's output, or the latter",
      CLI_CHOICE, 0, LOAD(assemble.input), 0, 0},
+    {"normalizer", "FILE|none",
+     "pickled VecNormalize of a checkpoint's observations (vecnormalize.pkl)", CLI_PATH, 0,
+     LOAD(normaliser), 0, 0},
+    {"logits", NULL, "of a checkpoint with discrete actions: the values that it decides by",
+     CLI_FLAG, 0, LOAD(assemble.logits), 0, 0},
+    {"assume", NULL,
+     "take what is likely for what a checkpoint does not say, and note it as a warning", CLI_FLAG,
+     0, LOAD(assemble.assume), 0, 0},
+    {"strict", NULL, "refuse a policy of which anything was assumed", CLI_FLAG, 0, LOAD(strict), 0,
+     0},
     {.kind = CLI_END},
 };
 
 void cli_note_assumptions(const cli_command *c, const deft_loaded *l)
 {
     deft_arena *const a = l->arena;
+    if (*l->note) cli_note(c, "%s: %s", cli_basename(l->path, a), cli_escaped(l->note, a));
     if (!l->model || l->model->n_assumption <= l->assumed) return;
     const int32_t n = l->model->n_assumption;
     cli_note(c, "%s: assumed:", cli_basename(l->path, a));

@@ -527,6 +527,25 @@ def legacy(name):
     torch.save({"a": torch.zeros(2)}, OUT / f"{name}.pt", _use_new_zipfile_serialization=False)
 
 
+@checkpoint
+def legacy_policy(name):
+    """The same with a policy: one storage for two tensors, several types."""
+    m = randomise(Mlp())
+    d = m.state_dict()
+    flat = torch.cat([d["net.2.bias"], d["net.4.bias"]])
+    d["net.2.bias"], d["net.4.bias"] = flat[:12], flat[12:]
+    d["net.0.weight"] = d["net.0.weight"].double()
+    torch.save(d, OUT / f"{name}.pt", _use_new_zipfile_serialization=False)
+    rollout(name, plain(m))
+
+
+@checkpoint
+def legacy_module(name):
+    m = randomise(nn.Sequential(nn.Linear(OBS, 16), nn.ELU(), nn.Linear(16, ACT), nn.Tanh()))
+    torch.save(m, OUT / f"{name}.pt", _use_new_zipfile_serialization=False)
+    rollout(name, plain(m))
+
+
 class Exploit:
     def __reduce__(self):
         import os

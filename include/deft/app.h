@@ -18,6 +18,9 @@ typedef struct deft_load_options {
     const char *against;        // ONNX to verify a checkpoint against
     const char *contract;       // see deft_model_set_contract
     const char *rewire;         // "cascade" or NULL
+    const char *normaliser;     // a pickled VecNormalize for a checkpoint; "none"; NULL: none, and
+                                // one that is beside the policy is named in a note
+    bool strict;                // refuse a policy of which something was assumed
     const char *previous;       // "first", "last", "none" or NULL: as the file or contract says
     int32_t sensed;  // observations that an environment or a recording gives, 0: unknown. A policy
                      // with n_act inputs more, and no word of previous actions, gets those first
@@ -47,6 +50,7 @@ typedef struct deft_loaded {
                          // for small devices are laid out anew for this machine's kernels
     deft_bytes stored;   // an integer image as it is in the file
     const char *reason;  // why there is no model, "" where there is one
+    const char *note;    // something beside the policy that may belong to it, or ""
     const char *numbers; // of the image's matrices: "float32", "int8", "int4, int8", ...; or ""
     bool integer;        // the image computes with integers
     float verified;      // largest difference from the graph over the rollout, NAN if none

@@ -49,6 +49,9 @@ deft_status deft_onnx_write_graph(const deft_graph *g, deft_arena *a, deft_bytes
  * it after deft_verify. */
 deft_status deft_onnx_contract(const deft_graph *g, deft_model *m, deft_error *err);
 
+/* What an archive of Stable-Baselines3 says of the policy that is in it. Private. */
+typedef struct deft_sb3 deft_sb3;
+
 /* Named tensors without a graph. */
 typedef struct deft_checkpoint {
     const char *source;
@@ -60,32 +63,57 @@ typedef struct deft_checkpoint {
      * ("" is the root) and "torch.nn.modules.activation.ReLU". */
     int32_t n_module;
     const char **module_name, **module_class;
+    const deft_sb3 *sb3; // NULL: not such an archive, or one without `data`
 } deft_checkpoint;
-/* The zip archives of torch.save and torch.jit.save since PyTorch 1.6, and those of
- * Stable-Baselines3 around them. Names are the paths of dicts, lists and attributes, joined by
- * "."; views are gathered. .safetensors files are read too. DEFT_E_UNSUPPORTED for files from
- * before 1.6: the text says how to save them again. */
+/* Files of torch.save and torch.jit.save, since PyTorch 1.6 (zip archives) and before, and the
+ * archives of Stable-Baselines3 around them. Names are the paths of dicts, lists and attributes,
+ * joined by "."; views are gathered. .safetensors files are read too. */
 deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
                             deft_checkpoint **out, deft_error *err);
 
-/* How to make a policy of named tensors. Zero: infer, and note what was assumed. */
+/* Running statistics of observations that were saved beside a policy. */
+typedef struct deft_normaliser_part {
+    const char *key; // of an observation in parts, "" for one that has none
+    int32_t n;
+    const double *mean, *variance; // [n]
+} deft_normaliser_part;
+typedef struct deft_normaliser {
+    const char *source;
+    bool observations; // false: it leaves them as they are
+    double epsilon, clip;
+    int32_t n_part;
+    const deft_normaliser_part *part; // parts that are not among them stay as they are
+} deft_normaliser;
+/* A pickled VecNormalize of Stable-Baselines3: x = clip((obs - mean) / sqrt(variance + epsilon),
+ * -clip, clip). Nothing of it is executed. */
+deft_status deft_normaliser_read(deft_bytes bytes, const char *path, deft_arena *a,
+                                 deft_normaliser **out, deft_error *err);
+
+/* What a file that is not a policy is, for people: "a Git LFS pointer ..."; NULL: not known. text
+ * is of n bytes. */
+const char *deft_format_explain(deft_bytes bytes, char *text, size_t n);
+
+/* How to make a policy of named tensors. What is zero is taken from the file; what the file does
+ * not say either is an error that names it. */
 typedef struct deft_assemble_options {
     /* The layers, encoder first: "gru:64x3,dense:256,layernorm,dense:8:none"; KIND:WIDTH, xCOUNT
      * for several, :ACTIVATION where it differs. Layers that are not named are left out; where the
      * last has twice the width, its first half is kept. NULL: all layers of the actor. */
     const char *arch;
-    /* Hidden activation. NULL: as the classes of modules in the file say, else as the framework
-     * that gives such names has it by default, else "relu". */
-    const char *activation;
-    const char *squash; // "tanh", "none", "clip" (to [-1, 1]); NULL: likewise, else "tanh"
+    const char *activation; // hidden
+    const char *squash;     // "tanh", "none", "clip" (to [-1, 1])
     /* Actor input where an encoder is given: "concat" (what the encoder reads, then its output) or
      * "encoder" (its output alone). NULL: as the width says. */
     const char *input;
+    bool assume;   // take what is likely for what the file does not say, and note it in the model
+    bool discrete; // the outputs are values of actions: the action is the index of the largest
+    bool logits; // of a discrete policy: its outputs are the actions, not the index of the largest
+    const deft_normaliser *normaliser; // what observations go through, or NULL
 } deft_assemble_options;
 /* encoder may be NULL. The model lives in a and does not need the checkpoints any more. Layers are
  * found by names and shapes (docs/guide-checkpoints.md); every input is DEFT_SRC_OBS.
  * DEFT_E_UNSUPPORTED, DEFT_E_MISMATCH where layers cannot be taken or do not fit; DEFT_E_ARG for
- * options. */
+ * options, and for facts that are missing: the text names them, with the options that say them. */
 deft_status deft_assemble(const deft_checkpoint *actor, const deft_checkpoint *encoder,
                           const deft_assemble_options *opt, deft_arena *a, deft_model **out,
                           deft_error *err);

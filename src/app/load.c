@@ -1,6 +1,7 @@
 /* load.c - a policy from a file of any kind: read, understood, verified, fitted, made an image. */
 #include "app/image_facts.h"
 #include "app/load_options.h"
+#include "app/normaliser.h"
 
 #include <limits.h>
 #include <math.h>
@@ -153,7 +154,11 @@ static deft_status load_torch(deft_bytes bytes, const deft_load_options *opt, de
         if (s == DEFT_OK) s = deft_torch_read(more, opt->encoder, l->arena, &encoder, err);
         if (s != DEFT_OK) (void)name_file(opt->encoder, err);
     }
-    if (s == DEFT_OK) s = deft_assemble(actor, encoder, &opt->assemble, l->arena, &l->model, err);
+    deft_assemble_options assemble = opt->assemble;
+    assemble.assume |= opt->against != NULL; // what is likely is then verified
+    assemble.discrete |= opt->understand.discrete;
+    if (s == DEFT_OK) s = load_normaliser(l, opt, &assemble, err);
+    if (s == DEFT_OK) s = deft_assemble(actor, encoder, &assemble, l->arena, &l->model, err);
     return s;
 }
 
@@ -330,6 +335,28 @@ static deft_status check_changes(const deft_loaded *l, const deft_load_options *
                      option, l->reason);
 }
 
+static deft_status not_a_policy(deft_bytes bytes, deft_error *err)
+{
+    char text[400];
+    const char *const what = deft_format_explain(bytes, text, sizeof text);
+    return deft_fail(err, DEFT_E_FORMAT, "%s",
+                     what         ? what
+                     : bytes.size ? "not a policy: neither ONNX nor .deft, .pt nor .safetensors"
+                                  : "the file is empty");
+}
+
+/* What was assumed, of a policy of any kind. */
+static deft_status check_strict(const deft_loaded *l, const deft_load_options *opt, deft_error *err)
+{
+    const deft_model *const m = l->model ? l->model : l->qmodel ? l->qmodel->model : NULL;
+    if (!opt->strict || !m || !m->n_assumption) return DEFT_OK;
+    char text[300];
+    return deft_fail(err, DEFT_E_UNSUPPORTED, "--strict: %d fact%s assumed: %s%s",
+                     (int)m->n_assumption, m->n_assumption == 1 ? " is" : "s are",
+                     deft_escape(text, sizeof text, m->assumption[0], 512),
+                     m->n_assumption > 1 ? "; ..." : "");
+}
+
 static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error *err)
 {
     deft_bytes bytes;
@@ -354,11 +381,10 @@ static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error
         break;
     case DEFT_FORMAT_UNKNOWN:
     default:
-        return deft_fail(err, DEFT_E_FORMAT, "%s",
-                         bytes.size ? "not a policy: neither ONNX nor .deft, .pt nor .safetensors"
-                                    : "the file is empty");
+        return not_a_policy(bytes, err);
     }
     if (s == DEFT_OK) s = check_changes(l, opt, err);
+    if (s == DEFT_OK && !l->model) s = check_strict(l, opt, err);
     if (s != DEFT_OK || !l->model) return s;
     if (opt->rewire && opt->against) { // both sides are rewired, then compared
         bool rewired = false;
@@ -367,6 +393,7 @@ static deft_status load(const deft_load_options *opt, deft_loaded *l, deft_error
     }
     if (s == DEFT_OK && opt->against) s = verify_against(l, opt, err);
     if (s == DEFT_OK) s = fit(l, opt, &changed, err);
+    if (s == DEFT_OK) s = check_strict(l, opt, err);
     if (s == DEFT_OK && changed) s = make_image(l, err);
     return s;
 }
@@ -375,7 +402,7 @@ deft_status deft_load(const char *path, const deft_load_options *opt, deft_loade
                       deft_error *err)
 {
     static const deft_load_options none;
-    *out = (deft_loaded){.path = path, .reason = "", .numbers = "", .verified = NAN};
+    *out = (deft_loaded){.path = path, .reason = "", .note = "", .numbers = "", .verified = NAN};
     out->arena = deft_arena_create(memory_limit);
     deft_status s = out->arena ? load(opt ? opt : &none, out, err)
                                : deft_fail(err, DEFT_E_SPACE, "out of memory");
@@ -388,7 +415,7 @@ deft_status deft_load(const char *path, const deft_load_options *opt, deft_loade
 void deft_loaded_free(deft_loaded *l)
 {
     deft_arena_destroy(l->arena);
-    *l = (deft_loaded){.path = "", .reason = "", .numbers = "", .verified = NAN};
+    *l = (deft_loaded){.path = "", .reason = "", .note = "", .numbers = "", .verified = NAN};
 }
 
 deft_status deft_loaded_controller(const deft_loaded *l, const deft_kernels *kernels,

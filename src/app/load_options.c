@@ -33,8 +33,12 @@ static const rule rules[] = {
     {"--input", TEXT(assemble.input), CHECKPOINT, "says what the actor of a checkpoint reads"},
     {"--action-output", TEXT(understand.action_output), GRAPH,
      "names one of the outputs of an ONNX graph"},
-    {"--discrete", FLAG(understand.discrete), GRAPH,
-     "says that the outputs of an ONNX graph are values of actions"},
+    {"--discrete", FLAG(understand.discrete), GRAPH | CHECKPOINT,
+     "says that the outputs of a graph or a checkpoint are values of actions"},
+    {"--logits", FLAG(assemble.logits), CHECKPOINT,
+     "asks for the values that a checkpoint with discrete actions decides by"},
+    {"--normalizer", TEXT(normaliser), CHECKPOINT,
+     "names the pickled VecNormalize of a checkpoint's observations"},
 };
 enum { N_RULE = sizeof rules / sizeof *rules };
 

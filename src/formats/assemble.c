@@ -1,6 +1,6 @@
 /* assemble.c - a policy out of named tensors. Files of tensors have no graph: which layers there
  * are follows from names and shapes, what is between them from the classes of modules where the
- * file has them, and the rest from options and defaults, which the model notes as assumptions. */
+ * file has them, and the rest from options; what is missing then is an error, or an assumption. */
 #include "formats/assemble_private.h"
 
 #include <stdio.h>
@@ -25,13 +25,20 @@ static deft_status find_layers(assembly *s, deft_arena *a)
         for (int32_t i = 0; i < list[k].n; i++) all[s->n_unit++] = list[k].unit[i];
     s->unit = all;
     s->n_encoder = list[0].n;
-    s->m->contract.discrete = list[1].discrete;
-    return DEFT_OK;
+    const bool q_network = list[1].discrete;
+    if (s->opt->logits && !q_network && !s->opt->discrete)
+        return deft_fail(s->err, DEFT_E_ARG,
+                         "--logits: the file does not say that its actions are "
+                         "discrete; its outputs are the actions as it is");
+    s->m->contract.discrete = (q_network || s->opt->discrete) && !s->opt->logits;
+    if (!q_network || s->opt->discrete || s->opt->logits) return DEFT_OK;
+    return ask(s, "whether the action is the index of the largest output", "discrete", NULL);
 }
 
 /* "td3_actor_net.0 (17-256), ..." */
 static deft_status note_layers(const assembly *s)
 {
+    if (s->n_item) return DEFT_OK; // somebody said them
     char text[400];
     size_t used = 0;
     for (int32_t k = 0; k < s->m->n_layer; k++) {
@@ -47,11 +54,42 @@ static deft_status note_layers(const assembly *s)
         }
         used += (size_t)n;
     }
-    const deft_status status = deft_model_assume(
-        s->m, "layers, %s: %s",
-        s->n_item ? "as the architecture names them" : "by their names and widths", text);
-    if (status != DEFT_OK || !s->m->contract.discrete) return status;
-    return deft_model_assume(s->m, "a Q network: the action is the index of its largest output");
+    return deft_model_assume(s->m, "layers, by their names and widths: %s", text);
+}
+
+deft_status ask(assembly *s, const char *fact, const char *option, const char *likely)
+{
+    const char *const space = likely ? " " : "", *const value = likely ? likely : "";
+    if (s->opt->assume)
+        return deft_model_assume(s->m, "%s: --%s%s%s, which the file does not say", fact, option,
+                                 space, value);
+    const size_t n = strlen(s->missing), r = strlen(s->remedy);
+    (void)snprintf(s->missing + n, sizeof s->missing - n, "%s%s", n ? ", nor " : "", fact);
+    (void)snprintf(s->remedy + r, sizeof s->remedy - r, " --%s%s%s", option, space, value);
+    s->n_missing++;
+    return DEFT_OK;
+}
+
+deft_status missing_facts(const assembly *s)
+{
+    char path[160];
+    if (!s->n_missing) return DEFT_OK;
+    (void)deft_escape(path, sizeof path, s->actor->source, 1024);
+    return deft_fail(s->err, DEFT_E_ARG,
+                     "the file does not say %s. Likely: deft info %s%s%s (or --assume, which takes "
+                     "what is likely)",
+                     s->missing, path, s->encoder ? " --encoder ENCODER" : "", s->remedy);
+}
+
+static deft_status build_chain(assembly *s, deft_arena *work)
+{
+    deft_status status = find_layers(s, work);
+    if (status == DEFT_OK) status = chain_build(s);
+    if (status == DEFT_OK) status = note_layers(s);
+    if (status == DEFT_OK) status = chain_activations(s);
+    if (status == DEFT_OK) status = assemble_contract(s);
+    if (status == DEFT_OK && s->opt->normaliser) status = normaliser_apply(s, s->opt->normaliser);
+    return status;
 }
 
 static deft_status build(assembly *s)
@@ -65,11 +103,9 @@ static deft_status build(assembly *s)
     }
     deft_arena *work = deft_arena_create(0);
     if (!work) return deft_fail(s->err, DEFT_E_SPACE, "no memory");
-    deft_status status = find_layers(s, work);
-    if (status == DEFT_OK) status = chain_build(s);
-    if (status == DEFT_OK) status = note_layers(s);
-    if (status == DEFT_OK) status = chain_activations(s);
-    if (status == DEFT_OK) status = assemble_contract(s);
+    deft_status status = s->actor->sb3 ? sb3_build(s, work) : build_chain(s, work);
+    if (status == DEFT_OK) status = missing_facts(s);
+    if (status == DEFT_OK) status = mish_expand(s);
     if (status == DEFT_E_SPACE && s->err && !s->err->text[0])
         status = deft_fail(s->err, status, "no memory for the policy");
     deft_arena_destroy(work);

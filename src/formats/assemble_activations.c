@@ -11,15 +11,28 @@ static bool is_norm(const unit *u)
     return u->kind == DEFT_LAYER_LAYERNORM || u->kind == DEFT_LAYER_AFFINE;
 }
 
-/* ReLU -> relu. */
-static bool class_activation(const char *class_name, deft_activation *out)
+static const float mish_mark = 1; // alpha, which softplus does not have
+
+bool activation_of(const char *name, deft_activation *out)
+{
+    if (strcmp(name, "mish") != 0) return deft_activation_parse(name, out);
+    *out = (deft_activation){DEFT_ACT_SOFTPLUS, mish_mark, 0};
+    return true;
+}
+
+static bool is_mish(const deft_activation *a)
+{
+    return a->kind == DEFT_ACT_SOFTPLUS && a->alpha == mish_mark;
+}
+
+bool activation_of_class(const char *class_name, deft_activation *out)
 {
     char lower[32];
     size_t n = 0;
     for (; class_name[n] && n + 1 < sizeof lower; n++)
         lower[n] = (char)tolower((unsigned char)class_name[n]);
     lower[n] = '\0';
-    return deft_activation_parse(lower, out);
+    return !class_name[n] && activation_of(lower, out);
 }
 
 static bool does_nothing(const char *class_name)
@@ -52,7 +65,7 @@ static said classes_behind(const unit *u, const unit *next, deft_activation *act
         (void)snprintf(name, sizeof name, "%s%s%lld", parent, length ? "." : "", (long long)i);
         const char *type = checkpoint_class(u->c, name);
         if (!type || (next && next->c == u->c && strcmp(next->name, name) == 0)) return SAID_ALL;
-        if (class_activation(type, &found)) {
+        if (activation_of_class(type, &found)) {
             if (found.kind != DEFT_ACT_NONE) *act = found;
         } else if (!does_nothing(type)) {
             (void)deft_escape(other, n, type, 256);
@@ -96,16 +109,6 @@ static deft_status unknown_class(const assembly *s, const unit *u, const char *o
                      deft_escape(name, sizeof name, u->name, 1024));
 }
 
-static deft_status note_default(const assembly *s, const char *what, const char *value,
-                                const char *option)
-{
-    if (s->style)
-        return deft_model_assume(s->m, "%s %s, as %s has it by default (option: %s)", what, value,
-                                 s->style->called, option);
-    return deft_model_assume(s->m, "%s %s: the file does not say (option: %s)", what, value,
-                             option);
-}
-
 static deft_status unknown_activation(const char *name, deft_error *err)
 {
     char hint[DEFT_HINT], all[200] = "", shown[64];
@@ -117,7 +120,8 @@ static deft_status unknown_activation(const char *name, deft_error *err)
                        deft_activation_name(k));
         deft_nearest_offer(&near, deft_activation_name(k));
     }
-    return deft_fail(err, DEFT_E_ARG, "there is no activation '%s'; there are %s%s",
+    deft_nearest_offer(&near, "mish");
+    return deft_fail(err, DEFT_E_ARG, "there is no activation '%s'; there are %s, mish%s",
                      deft_escape(shown, sizeof shown, name, 40), all,
                      deft_nearest_hint(&near, hint));
 }
@@ -130,7 +134,7 @@ static deft_status hidden(assembly *s)
                                           : "relu";
     deft_activation fallback;
     bool guessed = false;
-    if (!deft_activation_parse(name, &fallback)) return unknown_activation(name, s->err);
+    if (!activation_of(name, &fallback)) return unknown_activation(name, s->err);
     for (int32_t k = 0; k + 1 < s->m->n_layer; k++) {
         deft_layer *l = &s->m->layer[k];
         char other[80];
@@ -148,7 +152,7 @@ static deft_status hidden(assembly *s)
         l->activation = there ? fallback : (deft_activation){0};
         guessed |= there && !s->opt->activation;
     }
-    return guessed ? note_default(s, "the hidden activation is", name, "activation") : DEFT_OK;
+    return guessed ? ask(s, "the hidden activation", "activation", name) : DEFT_OK;
 }
 
 /* A spread that does not depend on the observation: an unsquashed Gaussian (PPO). */
@@ -164,16 +168,6 @@ static bool has_free_spread(const deft_checkpoint *c)
             return true;
     }
     return false;
-}
-
-static deft_status note_squash(const assembly *s, const char *name, bool free)
-{
-    if (s->style) return note_default(s, "squashing of the actions:", name, "squash");
-    if (free)
-        return deft_model_assume(s->m,
-                                 "squashing of the actions: none, since the spread is a parameter "
-                                 "as in PPO; limits are the environment's (option: squash)");
-    return note_default(s, "squashing of the actions:", name, "squash");
 }
 
 /* Behind the last layer. */
@@ -198,10 +192,11 @@ static deft_status squash(assembly *s)
     if (what == SAID_UNKNOWN && !name) return unknown_class(s, s->from[last], other);
     if (!name && what == SAID_ALL && l->activation.kind != DEFT_ACT_NONE) return DEFT_OK;
     const bool free = has_free_spread(s->actor), inferred = !name;
-    if (inferred) name = s->style ? s->style->squash : free ? "none" : "tanh";
+    if (inferred) name = s->style ? s->style->squash : free || what == SAID_ALL ? "none" : "tanh";
     if (!deft_activation_parse(name, &l->activation))
         return deft_fail(s->err, DEFT_E_ARG, "squash: '%.40s' is unknown", name);
-    return inferred ? note_squash(s, name, free) : DEFT_OK;
+    if (!inferred || (s->style && s->style->squash_certain)) return DEFT_OK;
+    return ask(s, "what the actions go through", "squash", name);
 }
 
 /* Files name classes, not their arguments. */
@@ -218,6 +213,59 @@ static deft_status note_parameters(const assembly *s)
     if (status == DEFT_OK && shaped)
         status = deft_model_assume(s->m, "the slope of activations is PyTorch's default");
     return status;
+}
+
+static deft_layer elementwise(deft_layer_kind kind, int32_t n, deft_activation_kind f,
+                              deft_segment *in, int32_t n_segment)
+{
+    return (deft_layer){.kind = kind,
+                        .name = "mish",
+                        .n_in = n * n_segment,
+                        .n_out = n,
+                        .n_segment = n_segment,
+                        .in = in,
+                        .activation = {.kind = f}};
+}
+
+/* Layer `at` gets x * tanh(softplus(x)) behind it. */
+static bool add_mish(deft_model *m, deft_layer *layer, int32_t at)
+{
+    const int32_t n = layer[at].n_out;
+    deft_segment *in = DEFT_NEW_ARRAY(m->arena, deft_segment, 4);
+    if (!in) return false;
+    in[0] = (deft_segment){DEFT_SRC_LAYER, at, 0, n};
+    in[1] = (deft_segment){DEFT_SRC_LAYER, at + 1, 0, n};
+    in[2] = in[0];
+    in[3] = (deft_segment){DEFT_SRC_LAYER, at + 2, 0, n};
+    layer[at].activation = (deft_activation){0};
+    layer[at + 1] = elementwise(DEFT_LAYER_ACTIVATION, n, DEFT_ACT_SOFTPLUS, in, 1);
+    layer[at + 2] = elementwise(DEFT_LAYER_ACTIVATION, n, DEFT_ACT_TANH, in + 1, 1);
+    layer[at + 3] = elementwise(DEFT_LAYER_MUL, n, DEFT_ACT_NONE, in + 2, 2);
+    return true;
+}
+
+deft_status mish_expand(assembly *s)
+{
+    deft_model *m = s->m;
+    int32_t *to = DEFT_NEW_ARRAY(m->arena, int32_t, m->n_layer), n = 0; // where outputs are now
+    deft_layer *layer = DEFT_NEW_ARRAY(m->arena, deft_layer, 4 * (size_t)m->n_layer);
+    if (!to || !layer) return deft_fail(s->err, DEFT_E_SPACE, "no memory for the policy");
+    for (int32_t k = 0; k < m->n_layer; k++) {
+        const deft_layer *old = &m->layer[k];
+        layer[n] = *old;
+        for (int32_t i = 0; i < old->n_segment; i++)
+            if (old->in[i].kind == DEFT_SRC_LAYER) old->in[i].index = to[old->in[i].index];
+        if (is_mish(&old->activation)) {
+            if (!add_mish(m, layer, n)) return deft_fail(s->err, DEFT_E_SPACE, "no memory");
+            n += 3;
+        }
+        to[k] = n++;
+    }
+    for (int32_t i = 0; i < m->n_out_segment; i++)
+        if (m->out[i].kind == DEFT_SRC_LAYER) m->out[i].index = to[m->out[i].index];
+    m->layer = layer;
+    m->n_layer = n;
+    return DEFT_OK;
 }
 
 deft_status chain_activations(assembly *s)

@@ -61,7 +61,7 @@ static const char *parse_item(const char **s, arch_item *item, int32_t *count)
     }
     word(s, ",", text, sizeof text);
     item->has_activation = true;
-    if (!deft_activation_parse(text, &item->activation)) return "has an unknown activation";
+    if (!activation_of(text, &item->activation)) return "has an unknown activation";
     const bool gates = item->kind == DEFT_LAYER_GRU || item->kind == DEFT_LAYER_LSTM;
     return gates ? "cannot have an activation" : NULL;
 }

@@ -31,8 +31,9 @@ static fit fits(const flow *f, const unit *u)
 /* BatchNorm in evaluation is one multiplication and one addition. */
 static bool fold_batch_norm(const unit *u, float *gamma, float *beta)
 {
+    const float epsilon = u->epsilon > 0 ? u->epsilon : norm_epsilon;
     for (int32_t i = 0; i < u->n_out; i++) {
-        gamma[i] = u->weight[i] / sqrtf(u->variance[i] + norm_epsilon);
+        gamma[i] = u->weight[i] / sqrtf(u->variance[i] + epsilon);
         beta[i] = (u->bias ? u->bias[i] : 0) - u->mean[i] * gamma[i];
         if (!isfinite(gamma[i]) || !isfinite(beta[i])) return false;
     }
@@ -103,9 +104,9 @@ static deft_status enter_actor(assembly *s, flow *f, const unit *u, fit how)
         return deft_fail(s->err, DEFT_E_MISMATCH,
                          "the actor takes %d inputs: that is '%s', not '%s'", (int)u->n_in, name,
                          want);
-    return deft_model_assume(s->m, how == FIT_CONCAT
-                                       ? "the actor reads the encoder's input, then its output"
-                                       : "the actor reads the encoder's output alone");
+    if (want || how != FIT_CONCAT) return DEFT_OK;
+    return ask(s, "in which order the actor reads the encoder's input and output", "input",
+               "concat");
 }
 
 static deft_status no_fit(const assembly *s, const flow *f, const unit *u)
@@ -132,6 +133,28 @@ static bool is_gaussian(const unit *u)
     return name_contains(u->name, "gaussian") || name_contains(u->name, "sac_");
 }
 
+/* The layers so far and a last one of n outputs, as --arch wants them. */
+static const char *arch_text(const assembly *s, int32_t n, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t k = 0; k < s->m->n_layer && used < size; k++) {
+        const deft_layer *l = &s->m->layer[k];
+        const char *kind =
+            l->kind == DEFT_LAYER_AFFINE ? "batchnorm" : deft_layer_kind_name(l->kind);
+        used += (size_t)snprintf(text + used, size - used, "%s:%d,", kind, (int)l->n_out);
+    }
+    if (used < size) (void)snprintf(text + used, size - used, "dense:%d", (int)n);
+    return text;
+}
+
+static deft_status ask_for_means(assembly *s, int32_t n)
+{
+    char arch[300];
+    return ask(s, "whether the first half of the outputs are the actions' means", "arch",
+               arch_text(s, n, arch, sizeof arch));
+}
+
 /* Every unit in order, since no architecture was given. */
 static deft_status take_all(assembly *s, flow *f)
 {
@@ -147,13 +170,8 @@ static deft_status take_all(assembly *s, flow *f)
         if (how == FIT_NOT) return no_fit(s, f, u);
         if (i == s->n_encoder) status = enter_actor(s, f, u, how);
         const bool half = i + 1 == s->n_unit && is_gaussian(u);
+        if (status == DEFT_OK && half) status = ask_for_means(s, u->n_out / 2);
         if (status == DEFT_OK) status = append(s, f, u, how, half ? u->n_out / 2 : u->n_out);
-        if (status == DEFT_OK && half)
-            status =
-                deft_model_assume(s->m,
-                                  "of the %d outputs of '%s' the first half are the means of "
-                                  "the actions and are kept",
-                                  (int)u->n_out, deft_escape(name, sizeof name, u->name, 1024));
         if (status != DEFT_OK) return status;
     }
     return DEFT_OK;
@@ -169,13 +187,13 @@ static bool is_item(const arch_item *item, const unit *u, bool last)
 /* The units that the architecture names, in its order. */
 static deft_status take_named(assembly *s, flow *f)
 {
-    int32_t i = 0, skipped = 0;
+    int32_t i = 0;
     bool entered = false; // a layer of the actor
     for (int32_t k = 0; k < s->n_item; k++) {
         const arch_item *item = &s->item[k];
         const bool last = k + 1 == s->n_item;
         fit how = FIT_NOT;
-        for (; i < s->n_unit; i++, skipped++) {
+        for (; i < s->n_unit; i++) {
             if (i == s->n_encoder && i && f->now.length)
                 f->beside = (deft_segment){DEFT_SRC_OBS, 0, 0, s->m->contract.n_obs};
             how = is_item(item, &s->unit[i], last) ? fits(f, &s->unit[i]) : FIT_NOT;
@@ -194,10 +212,7 @@ static deft_status take_named(assembly *s, flow *f)
         if (status == DEFT_OK) status = append(s, f, u, how, item->width ? item->width : u->n_out);
         if (status != DEFT_OK) return status;
     }
-    skipped += s->n_unit - i;
-    return skipped ? deft_model_assume(s->m, "%d layers are not in the architecture and left out",
-                                       (int)skipped)
-                   : DEFT_OK;
+    return DEFT_OK;
 }
 
 deft_status chain_build(assembly *s)

@@ -166,21 +166,21 @@ int64_t name_index(const char *name)
 const framework *framework_of(const deft_checkpoint *c)
 {
     static const framework known[] = {
-        {"mlp_extractor", "Stable-Baselines3 (on-policy)", "tanh", "none"},
-        {"latent_pi", "Stable-Baselines3 (SAC)", "relu", "tanh"},
-        {"actor_mean", "CleanRL (PPO)", "tanh", "none"},
-        {"fc_mean", "CleanRL (SAC)", "relu", "tanh"},
-        {"fc_mu", "CleanRL (TD3, DDPG)", "relu", "tanh"},
-        {"memory_a", "rsl_rl", "elu", "none"},
-        {"actor_obs_normalizer", "rsl_rl", "elu", "none"},
-        {"obs_norm_state_dict", "rsl_rl", "elu", "none"},
-        {"net_container", "skrl", "elu", "none"},
-        {"a2c_network", "rl_games", "elu", "clip"},
+        {"mlp_extractor", "Stable-Baselines3 (on-policy)", "tanh", "none", false},
+        {"latent_pi", "Stable-Baselines3 (SAC)", "relu", "tanh", false},
+        {"actor_mean", "CleanRL (PPO)", "tanh", "none", false},
+        {"fc_mean", "CleanRL (SAC)", "relu", "tanh", false},
+        {"fc_mu", "CleanRL (TD3, DDPG)", "relu", "tanh", false},
+        {"memory_a", "rsl_rl", "elu", "none", true},
+        {"actor_obs_normalizer", "rsl_rl", "elu", "none", true},
+        {"obs_norm_state_dict", "rsl_rl", "elu", "none", true},
+        {"net_container", "skrl", "elu", "none", false},
+        {"a2c_network", "rl_games", "elu", "clip", false},
     };
     for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
         for (int32_t i = 0; i < c->n; i++)
             if (has_part(c->name[i], &known[k].part, 1)) return &known[k];
-    static const framework rsl_rl = {"std", "rsl_rl", "elu", "none"};
+    static const framework rsl_rl = {"std", "rsl_rl", "elu", "none", true};
     bool std = false, actor = false, critic = false;
     for (int32_t i = 0; i < c->n; i++) {
         std |= strcmp(name_leaf(c->name[i]), "std") == 0;

@@ -2,7 +2,7 @@
 #ifndef DEFT_FORMATS_ASSEMBLE_PRIVATE_H
 #define DEFT_FORMATS_ASSEMBLE_PRIVATE_H
 
-#include "deft/formats.h"
+#include "formats/sb3.h"
 
 /* One layer that the names of a checkpoint show. Weights are the checkpoint's. */
 typedef struct unit {
@@ -13,6 +13,7 @@ typedef struct unit {
     int32_t n_in, n_out;
     const float *weight, *bias, *weight_h, *bias_h;
     const float *mean, *variance; // BatchNorm
+    float epsilon;                // of it; 0: PyTorch's default
     const char *unsupported;      // why this layer cannot be taken, NULL if it can
 } unit;
 
@@ -43,11 +44,12 @@ bool name_same_stem(const char *x, const char *y);
 /* The number behind the last dot of "actor.2", -1 where there is none. */
 int64_t name_index(const char *name);
 
-/* What a framework that gives such names does by default. */
+/* What is usual in a framework that gives such names. */
 typedef struct framework {
     const char *part;   // of a name, exactly
     const char *called; // for people
     const char *activation, *squash;
+    bool squash_certain; // it has nothing else
 } framework;
 const framework *framework_of(const deft_checkpoint *c); // NULL: none known
 
@@ -60,6 +62,16 @@ const char *checkpoint_class(const deft_checkpoint *c, const char *module);
 /* The layers of a checkpoint in order. all: critics and the like too. */
 deft_status units_find(const deft_checkpoint *c, bool all, deft_arena *a, unit_list *out,
                        deft_error *err);
+
+/* The same without cells made of two linear maps: where names are certain. */
+deft_status units_plain(const deft_checkpoint *c, deft_arena *a, unit_list *out, deft_error *err);
+
+/* --- functions ------------------------------------------------------------------------------- */
+
+/* Functions by name ("relu", "mish"), or by the name of PyTorch's class ("ReLU"). Mish, which is
+ * x tanh(softplus(x)), stays marked until mish_expand. */
+bool activation_of(const char *name, deft_activation *out);
+bool activation_of_class(const char *name, deft_activation *out);
 
 /* --- the chain ------------------------------------------------------------------------------- */
 
@@ -84,8 +96,16 @@ typedef struct assembly {
     arch_item item[ARCH_MAX_ITEMS];
     const unit **from; // [m->n_layer] what each layer was made of
     deft_model *m;
+    int32_t n_missing; // facts that the file does not say
+    char missing[200]; // "the hidden activation and ..."
+    char remedy[600];  // " --activation elu --squash none"
     deft_error *err;
 } assembly;
+
+/* The file does not say `fact`: with --assume `likely` is taken and noted, else the fact becomes
+ * part of the error that missing_facts makes in the end. likely NULL: the option is a flag. */
+deft_status ask(assembly *s, const char *fact, const char *option, const char *likely);
+deft_status missing_facts(const assembly *s);
 
 /* Makes the units that belong to the policy its layers, each reading what comes before it. */
 deft_status chain_build(assembly *s);
@@ -93,5 +113,11 @@ deft_status chain_build(assembly *s);
 deft_status chain_activations(assembly *s);
 /* Normalisers, action_scale and action_bias. */
 deft_status assemble_contract(assembly *s);
+/* Marked layers become three more: softplus, tanh and a product. */
+deft_status mish_expand(assembly *s);
+/* Statistics that were given beside the policy. */
+deft_status normaliser_apply(assembly *s, const deft_normaliser *n);
+/* Everything between the tensors and a model that can be checked, where `data` says it. */
+deft_status sb3_build(assembly *s, deft_arena *work);
 
 #endif

@@ -82,12 +82,30 @@ static void make_recurrent(unit *u, const deft_tensor *weight, const char *leaf)
     u->bias_h = vector_or_null(u, other, h->dim[0]);
 }
 
+/* BatchRenorm of sb3-contrib: in evaluation a BatchNorm with other names. */
+static void make_renorm(unit *u, const deft_tensor *mean)
+{
+    u->kind = DEFT_LAYER_AFFINE;
+    if (mean->rank != 1 || mean->dim[0] < 1 || mean->dim[0] > INT32_MAX / 8) {
+        u->unsupported = "its statistics are no vector";
+        return;
+    }
+    u->n_in = u->n_out = (int32_t)mean->dim[0];
+    u->mean = vector_or_null(u, "ra_mean", u->n_out);
+    u->variance = vector_or_null(u, "ra_var", u->n_out);
+    u->weight = vector_or_null(u, "scale", u->n_out);
+    u->bias = vector_or_null(u, "bias", u->n_out);
+    if (!u->mean || !u->variance || !u->weight) u->unsupported = "its statistics are not complete";
+}
+
 static bool make_unit(unit *u, const deft_tensor *t, const char *leaf)
 {
     if (strcmp(leaf, "weight") == 0)
         make_plain(u, t);
     else if (strncmp(leaf, "weight_ih", 9) == 0 && strlen(leaf) < 24 && !strstr(leaf, "_reverse"))
         make_recurrent(u, t, leaf);
+    else if (strcmp(leaf, "ra_mean") == 0)
+        make_renorm(u, t);
     else if (strcmp(leaf, "weight_v") == 0 || strcmp(leaf, "weight_orig") == 0 ||
              strcmp(leaf, "original0") == 0)
         u->unsupported = "its weight is parametrised (weight or spectral norm): remove that first";
@@ -193,7 +211,9 @@ static deft_status find_units(const deft_checkpoint *c, name_test wanted, deft_a
         unit u = {.c = c};
         if (!wanted(c->name[i])) continue;
         const size_t n = leaf > c->name[i] ? (size_t)(leaf - c->name[i]) - 1 : 0;
-        if (strncmp(leaf, "weight", 6) != 0 && strcmp(leaf, "original0") != 0) continue;
+        if (strncmp(leaf, "weight", 6) != 0 && strcmp(leaf, "original0") != 0 &&
+            strcmp(leaf, "ra_mean") != 0)
+            continue;
         u.name = deft_arena_strndup(a, c->name[i], n);
         if (!u.name) return deft_fail(err, DEFT_E_SPACE, "no memory");
         if (!make_unit(&u, &c->tensor[i], leaf)) continue;
@@ -204,17 +224,33 @@ static deft_status find_units(const deft_checkpoint *c, name_test wanted, deft_a
     return DEFT_OK;
 }
 
-deft_status units_find(const deft_checkpoint *c, bool all, deft_arena *a, unit_list *out,
-                       deft_error *err)
+static deft_status new_list(const deft_checkpoint *c, deft_arena *a, unit_list *out,
+                            deft_error *err)
 {
     *out = (unit_list){0};
     if (c->n > ASSEMBLE_MAX_TENSORS)
         return deft_fail(err, DEFT_E_RANGE, "%d tensors: a policy of at most %d is assembled",
                          (int)c->n, ASSEMBLE_MAX_TENSORS);
     out->unit = DEFT_NEW_ARRAY(a, unit, ASSEMBLE_MAX_UNITS);
+    return out->unit ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory");
+}
+
+deft_status units_plain(const deft_checkpoint *c, deft_arena *a, unit_list *out, deft_error *err)
+{
+    deft_status s = new_list(c, a, out, err);
+    if (s == DEFT_OK) s = find_units(c, is_anything, a, out, err);
+    if (s == DEFT_OK) qsort(out->unit, (size_t)out->n, sizeof *out->unit, by_order);
+    return s;
+}
+
+deft_status units_find(const deft_checkpoint *c, bool all, deft_arena *a, unit_list *out,
+                       deft_error *err)
+{
+    deft_status s = new_list(c, a, out, err);
+    if (s != DEFT_OK) return s;
     unit *scratch = DEFT_NEW_ARRAY(a, unit, ASSEMBLE_MAX_UNITS);
-    if (!out->unit || !scratch) return deft_fail(err, DEFT_E_SPACE, "no memory");
-    deft_status s = find_units(c, all ? is_anything : is_actor, a, out, err);
+    if (!scratch) return deft_fail(err, DEFT_E_SPACE, "no memory");
+    s = find_units(c, all ? is_anything : is_actor, a, out, err);
     if (s == DEFT_OK && !out->n) {
         s = find_units(c, name_is_q_network, a, out, err);
         out->discrete = out->n > 0;

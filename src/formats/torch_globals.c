@@ -17,6 +17,10 @@ typedef enum meaning {
     MEANS_OPAQUE, // a value that holds no tensors
     MEANS_STORAGE,
     MEANS_DTYPE,
+    MEANS_NUMPY_DTYPE,
+    MEANS_NUMPY_ARRAY,
+    MEANS_NUMPY_BUFFER,
+    MEANS_NUMPY_SCALAR,
 } meaning;
 
 typedef struct known_global {
@@ -61,7 +65,16 @@ static const known_global known[] = {
     {"builtins.slice", MEANS_OPAQUE, TORCH_NONE},
     {"builtins.range", MEANS_OPAQUE, TORCH_NONE},
     {"builtins.bytearray", MEANS_OPAQUE, TORCH_NONE},
+    {"numpy.dtype", MEANS_NUMPY_DTYPE, TORCH_NONE},
+    {"numpy.core.multiarray._reconstruct", MEANS_NUMPY_ARRAY, TORCH_NONE},
+    {"numpy._core.multiarray._reconstruct", MEANS_NUMPY_ARRAY, TORCH_NONE},
+    {"numpy.core.numeric._frombuffer", MEANS_NUMPY_BUFFER, TORCH_NONE},
+    {"numpy._core.numeric._frombuffer", MEANS_NUMPY_BUFFER, TORCH_NONE},
+    {"numpy.core.multiarray.scalar", MEANS_NUMPY_SCALAR, TORCH_NONE},
+    {"numpy._core.multiarray.scalar", MEANS_NUMPY_SCALAR, TORCH_NONE},
     {"numpy.", MEANS_OPAQUE, TORCH_NONE},
+    {"gym.utils.", MEANS_OPAQUE, TORCH_NONE},
+    {"gymnasium.utils.", MEANS_OPAQUE, TORCH_NONE},
     {"gym.spaces.", MEANS_OPAQUE, TORCH_NONE},
     {"gymnasium.spaces.", MEANS_OPAQUE, TORCH_NONE},
     {"datetime.", MEANS_OPAQUE, TORCH_NONE},
@@ -225,6 +238,18 @@ deft_status pickle_call(const pickle_value *function, pickle_value *args, deft_a
     case MEANS_OPAQUE:
         *out = pickle_new(a, PICKLE_OPAQUE);
         break;
+    case MEANS_NUMPY_DTYPE:
+        *out = pickle_numpy_dtype(args, a);
+        break;
+    case MEANS_NUMPY_ARRAY:
+        *out = pickle_numpy_array(a);
+        break;
+    case MEANS_NUMPY_BUFFER:
+        *out = pickle_numpy_from_buffer(args, a);
+        break;
+    case MEANS_NUMPY_SCALAR:
+        *out = pickle_numpy_scalar(args, a);
+        break;
     default:
         return refuse(function, err);
     }
@@ -244,6 +269,11 @@ pickle_value *pickle_instance(const pickle_value *type, deft_arena *a)
 deft_status pickle_persistent(const pickle_value *id, deft_arena *a, pickle_value **out,
                               deft_error *err)
 {
+    if (id->kind == PICKLE_TUPLE && id->as.list.n >= 2 &&
+        pickle_is_text(id->as.list.item[0], "module")) { // before 1.6: a class and its source
+        *out = id->as.list.item[1];
+        return DEFT_OK;
+    }
     if (id->kind != PICKLE_TUPLE || id->as.list.n < 5 ||
         !pickle_is_text(id->as.list.item[0], "storage"))
         return deft_fail(err, DEFT_E_UNSUPPORTED, "a persistent id that is no storage");
@@ -259,6 +289,8 @@ deft_status pickle_persistent(const pickle_value *id, deft_arena *a, pickle_valu
             (void)deft_escape(name, sizeof name, part[1]->as.text.s, part[1]->as.text.n);
         return deft_fail(err, DEFT_E_UNSUPPORTED, "storages of type '%s' are not read", name);
     }
+    if (id->as.list.n > 5 && part[5]->kind != PICKLE_NONE)
+        return deft_fail(err, DEFT_E_UNSUPPORTED, "a storage that is a view of another one");
     torch_storage *s = DEFT_NEW(a, torch_storage);
     pickle_value *v = pickle_new(a, PICKLE_STORAGE);
     if (s) s->key = deft_arena_strndup(a, part[2]->as.text.s, part[2]->as.text.n);

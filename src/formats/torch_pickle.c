@@ -17,6 +17,7 @@ typedef struct machine {
     size_t n_mark, room_mark;
     pickle_value **memo;
     size_t n_memo, room_memo; // n_memo: stored so far, for MEMOIZE
+    pickle_value *storages;   // a list of those that were named, or NULL
     deft_arena *a;
     deft_error *err;
 } machine;
@@ -35,10 +36,11 @@ static deft_status no_memory(machine *m)
 
 const char *pickle_kind_name(pickle_kind k)
 {
-    static const char *const name[] = {
-        "None",   "a bool", "an integer", "a float",   "a string",  "bytes",    "a tuple",
-        "a list", "a dict", "a global",   "an object", "a storage", "a tensor", "an opaque value"};
-    return k >= PICKLE_NONE && k <= PICKLE_OPAQUE ? name[k] : "?";
+    static const char *const name[] = {"None",     "a bool",          "an integer", "a float",
+                                       "a string", "bytes",           "a tuple",    "a list",
+                                       "a dict",   "a global",        "an object",  "a storage",
+                                       "a tensor", "an opaque value", "a dtype",    "an array"};
+    return k >= PICKLE_NONE && k <= PICKLE_ARRAY ? name[k] : "?";
 }
 
 pickle_value *pickle_new(deft_arena *a, pickle_kind kind)
@@ -455,6 +457,7 @@ static deft_status op_build(machine *m)
     pickle_value *state = pop(m), *v = state ? top(m) : NULL;
     if (!v) return DEFT_E_FORMAT;
     if (v->kind == PICKLE_OBJECT) v->as.object.state = state;
+    if (v->kind == PICKLE_DTYPE || v->kind == PICKLE_ARRAY) pickle_numpy_build(v, state);
     return DEFT_OK;
 }
 
@@ -464,7 +467,10 @@ static deft_status op_persistent(machine *m)
     pickle_value *v = NULL;
     if (!id) return DEFT_E_FORMAT;
     const deft_status s = pickle_persistent(id, m->a, &v, m->err);
-    return s == DEFT_OK ? push(m, v) : s;
+    if (s != DEFT_OK) return s;
+    if (m->storages && v->kind == PICKLE_STORAGE && !pickle_push(m->a, m->storages, v))
+        return no_memory(m);
+    return push(m, v);
 }
 
 static deft_status op_stop(machine *m)
@@ -534,17 +540,16 @@ static const struct {
     ['Q'] = {"BINPERSID", op_persistent},
 };
 
-deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, deft_error *err)
+deft_status pickle_load_first(deft_bytes pickle, deft_arena *a, pickle_value **out, size_t *used,
+                              pickle_value *storages, deft_error *err)
 {
-    machine m = {.p = pickle.data, .size = pickle.size, .a = a, .err = err};
+    machine m = {.p = pickle.data, .size = pickle.size, .storages = storages, .a = a, .err = err};
     *out = NULL;
     m.stack.kind = PICKLE_LIST;
     m.stack.as.list.room = 64;
     m.stack.as.list.item = DEFT_NEW_ARRAY(a, pickle_value *, m.stack.as.list.room);
     if (!m.stack.as.list.item) return no_memory(&m);
-    if (pickle.size > MAX_PICKLE)
-        return deft_fail(err, DEFT_E_SPACE, "a pickle of %zu bytes: at most %d are read",
-                         pickle.size, MAX_PICKLE);
+    if (m.size > MAX_PICKLE) m.size = MAX_PICKLE; // storages may follow
     while (!m.stopped) {
         const size_t start = m.at;
         if (start >= m.size)
@@ -558,6 +563,17 @@ deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, de
         if (s != DEFT_OK)
             return deft_error_prefix(err, "byte %zu (%s)", start, opcode[m.op].name), s;
     }
+    *used = m.at;
     *out = m.stack.as.list.item[m.stack.as.list.n - 1];
     return DEFT_OK;
+}
+
+deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, deft_error *err)
+{
+    size_t used = 0;
+    *out = NULL;
+    if (pickle.size > MAX_PICKLE)
+        return deft_fail(err, DEFT_E_SPACE, "a pickle of %zu bytes: at most %d are read",
+                         pickle.size, MAX_PICKLE);
+    return pickle_load_first(pickle, a, out, &used, NULL, err);
 }

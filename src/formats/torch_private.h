@@ -55,7 +55,24 @@ typedef enum pickle_kind {
     PICKLE_STORAGE,
     PICKLE_TENSOR,
     PICKLE_OPAQUE, // something that holds no tensors for us
+    PICKLE_DTYPE,  // NumPy's
+    PICKLE_ARRAY,
 } pickle_kind;
+
+/* An element type of NumPy. kind 0: one that is not read. */
+typedef struct pickle_dtype {
+    char kind; // 'f', 'i', 'u', 'b'
+    uint8_t size;
+    bool big_endian;
+} pickle_dtype;
+
+/* An array of NumPy, or a scalar (rank 0). */
+typedef struct pickle_array {
+    pickle_dtype type;
+    int32_t rank;
+    int64_t dim[DEFT_MAX_RANK], count;
+    const uint8_t *data; // count elements, row by row, inside the pickle; NULL: not read
+} pickle_array;
 
 typedef struct pickle_value pickle_value;
 struct pickle_value {
@@ -77,12 +94,18 @@ struct pickle_value {
         } object;
         const torch_storage *storage;
         const torch_view *view;
+        pickle_dtype dtype;
+        pickle_array *array;
     } as;
 };
 
 /* Runs the machine. The value, its parts and pointers into `pickle` live as long as both. Errors
  * name the byte and the opcode. */
 deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, deft_error *err);
+/* The same for a pickle with something behind it: *used is its size, `storages` (a list, may be
+ * NULL) gets every storage that it names. */
+deft_status pickle_load_first(deft_bytes stream, deft_arena *a, pickle_value **out, size_t *used,
+                              pickle_value *storages, deft_error *err);
 const char *pickle_kind_name(pickle_kind k);
 pickle_value *pickle_new(deft_arena *a, pickle_kind kind); // NULL: no memory
 bool pickle_push(deft_arena *a, pickle_value *list, pickle_value *item);
@@ -93,6 +116,23 @@ deft_status pickle_call(const pickle_value *function, pickle_value *args, deft_a
                         pickle_value **out, deft_error *err);
 /* An instance of a class: known containers, or an object without behaviour. */
 pickle_value *pickle_instance(const pickle_value *type, deft_arena *a);
+/* What NumPy's functions give: dtype, _reconstruct, _frombuffer, scalar. NULL: no memory. */
+pickle_value *pickle_numpy_dtype(const pickle_value *args, deft_arena *a);
+pickle_value *pickle_numpy_array(deft_arena *a); // still empty
+pickle_value *pickle_numpy_from_buffer(const pickle_value *args, deft_arena *a);
+pickle_value *pickle_numpy_scalar(const pickle_value *args, deft_arena *a);
+/* The state of a dtype or an array; one that is not as NumPy writes it leaves it unread. */
+void pickle_numpy_build(pickle_value *v, const pickle_value *state);
+
+/* An entry of a dict or an attribute of an object, NULL where there is none. */
+const pickle_value *pickle_entry(const pickle_value *v, const char *key);
+/* Is v an instance of a class of this name, whatever its module is? */
+bool pickle_is_a(const pickle_value *v, const char *class_name);
+/* A number or an element of an array that was read; false for anything else. */
+bool pickle_number(const pickle_value *v, int64_t i, double *out);
+/* How many numbers there are: of an array, a list or tuple of numbers, 1 for a number; else -1. */
+int64_t pickle_count(const pickle_value *v);
+
 /* The storage that a persistent id means. */
 deft_status pickle_persistent(const pickle_value *id, deft_arena *a, pickle_value **out,
                               deft_error *err);
@@ -121,6 +161,16 @@ bool safetensors_looks_like(deft_bytes b);
 /* Fills in names and tensors. */
 deft_status safetensors_read(deft_bytes bytes, deft_arena *a, deft_checkpoint *c, deft_error *err);
 
+/* What PyTorch wrote before 1.6: five pickles in a row, then the storages. */
+typedef struct torch_legacy torch_legacy;
+bool torch_legacy_looks_like(deft_bytes b);
+/* *root: what was saved. */
+deft_status torch_legacy_open(deft_bytes bytes, deft_arena *a, torch_legacy **out,
+                              pickle_value **root, deft_error *err);
+bool torch_legacy_big_endian(const torch_legacy *l);
+deft_status torch_legacy_storage(const torch_legacy *l, const char *key, deft_bytes *out,
+                                 deft_error *err);
+
 /* A zip archive in memory. */
 typedef struct torch_zip torch_zip;
 deft_status torch_zip_open(deft_bytes bytes, deft_arena *work, torch_zip **out, deft_error *err);
@@ -128,6 +178,8 @@ void torch_zip_close(torch_zip *z); // NULL is fine
 size_t torch_zip_count(const torch_zip *z);
 const char *torch_zip_name(const torch_zip *z, size_t i); // sorted
 bool torch_zip_has(const torch_zip *z, const char *name);
+/* What an archive without a data.pkl is, for people; false: nothing that is known. */
+bool torch_zip_explain(const torch_zip *z, char *text, size_t n);
 /* An entry's bytes, in the work arena; its CRC is checked. */
 deft_status torch_zip_read(torch_zip *z, const char *name, deft_bytes *out, deft_error *err);
 

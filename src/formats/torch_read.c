@@ -1,5 +1,6 @@
 /* torch_read.c - a PyTorch checkpoint: finds the pickle in the archive, names its tensors and
  * gathers their elements. */
+#include "formats/sb3.h"
 #include "formats/torch_private.h"
 
 #include <limits.h>
@@ -17,7 +18,8 @@ typedef struct loaded {
 } loaded;
 
 typedef struct reader {
-    torch_zip *zip;
+    torch_zip *zip;       // NULL where it is
+    torch_legacy *legacy; // a file of before PyTorch 1.6
     deft_arena *work, *a;
     char *root;   // the archive's folder: "actor/"
     char *folder; // where data.pkl lies: "actor/"
@@ -34,17 +36,14 @@ static deft_status no_memory(deft_error *err)
     return deft_fail(err, DEFT_E_SPACE, "more memory than a checkpoint may take");
 }
 
-/* Legacy files are a row of bare pickles (before PyTorch 1.6) or a tar (before 0.1.10). */
+/* Before PyTorch 0.1.10 files were a tar. */
 static deft_status check_kind(deft_bytes b, deft_error *err)
 {
-    static const uint8_t legacy[] = {0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46,
-                                     0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19};
     if (b.size >= 4 && memcmp(b.data, "PK\3\4", 4) == 0) return DEFT_OK;
-    const bool old = b.size > 2 + sizeof legacy && b.data[0] == 0x80 &&
-                     memcmp(b.data + 2, legacy, sizeof legacy) == 0;
-    if (old || (b.size > 262 && memcmp(b.data + 257, "ustar", 5) == 0))
+    if (torch_legacy_looks_like(b)) return DEFT_OK;
+    if (b.size > 262 && memcmp(b.data + 257, "ustar", 5) == 0)
         return deft_fail(err, DEFT_E_UNSUPPORTED,
-                         "saved in the format that PyTorch used before 1.6; save it again with "
+                         "a tar archive (PyTorch before 0.1.10 saved such): save it again with "
                          "torch.save(torch.load(FILE, map_location='cpu'), NEW)");
     if (b.size > 2 && b.data[0] == 0x80 && b.data[1] <= 5)
         return deft_fail(err, DEFT_E_UNSUPPORTED,
@@ -133,6 +132,7 @@ static const char *storage_entry(const reader *r, const char *key, bool constant
 
 static deft_status load_storage(reader *r, const torch_storage *st, bool constants, deft_bytes *out)
 {
+    if (r->legacy) return torch_legacy_storage(r->legacy, st->key, out, r->err);
     const char *name = storage_entry(r, st->key, constants);
     if (!name) return no_memory(r->err);
     size_t i = 0;
@@ -220,20 +220,33 @@ static deft_status copy_modules(reader *r, const torch_found *f, deft_checkpoint
     return DEFT_OK;
 }
 
-/* Everything of the archive that r->zip has open. */
-static deft_status read_archive(reader *r, deft_checkpoint *c)
+/* The pickles of the archive that r->zip has open. */
+static deft_status read_pickles(reader *r, torch_found *data, torch_found *constants)
 {
-    torch_found data = {0}, constants = {0};
     deft_status s = find_pickle(r);
     if (s == DEFT_OK) s = read_byteorder(r);
-    if (s == DEFT_OK) s = read_pickle(r, "data.pkl", false, &data);
+    if (s == DEFT_OK) s = read_pickle(r, "data.pkl", false, data);
     if (s != DEFT_OK) return s;
     const char *name = deft_arena_printf(r->work, "%sconstants.pkl", r->folder);
     if (!name) return no_memory(r->err);
-    if (torch_zip_has(r->zip, name)) {
-        s = read_pickle(r, "constants.pkl", true, &constants);
-        if (s != DEFT_OK) return s;
-    }
+    return torch_zip_has(r->zip, name) ? read_pickle(r, "constants.pkl", true, constants) : DEFT_OK;
+}
+
+static deft_status read_legacy(reader *r, deft_bytes bytes, torch_found *data)
+{
+    pickle_value *root = NULL;
+    deft_status s = torch_legacy_open(bytes, r->work, &r->legacy, &root, r->err);
+    if (s != DEFT_OK) return s;
+    r->big_endian = torch_legacy_big_endian(r->legacy);
+    return torch_collect(root, false, r->work, data, r->err);
+}
+
+/* Everything of the archive that r->zip has open, or of a file of the older format. */
+static deft_status read_archive(reader *r, deft_bytes bytes, deft_checkpoint *c)
+{
+    torch_found data = {0}, constants = {0};
+    deft_status s = r->zip ? read_pickles(r, &data, &constants) : read_legacy(r, bytes, &data);
+    if (s != DEFT_OK) return s;
     const size_t n = data.n + constants.n;
     c->name = DEFT_NEW_ARRAY(r->a, const char *, n);
     c->tensor = DEFT_NEW_ARRAY(r->a, deft_tensor, n);
@@ -248,19 +261,35 @@ static deft_status read_archive(reader *r, deft_checkpoint *c)
     return s;
 }
 
-/* Stable-Baselines3 saves an archive of archives: the policy is the one that counts. */
-static deft_status open_archive(reader *r, deft_bytes bytes, torch_zip **outer)
+/* Stable-Baselines3 saves an archive of archives: the policy is one of them, and `data` says what
+ * it is made for. *policy: the bytes that hold the tensors. */
+static deft_status open_sb3(reader *r, torch_zip **outer, deft_bytes *policy, deft_checkpoint *c)
 {
-    static const char inner[] = "policy.pth";
-    deft_bytes policy = {0};
-    deft_status s = torch_zip_open(bytes, r->work, &r->zip, r->err);
-    if (s != DEFT_OK || !torch_zip_has(r->zip, inner)) return s;
+    deft_bytes data = {0};
     *outer = r->zip;
     r->zip = NULL;
-    s = torch_zip_read(*outer, inner, &policy, r->err);
-    if (s == DEFT_OK) s = check_kind(policy, r->err);
-    if (s == DEFT_OK) s = torch_zip_open(policy, r->work, &r->zip, r->err);
-    return s == DEFT_OK ? s : (deft_error_prefix(r->err, "%s", inner), s);
+    deft_status s = DEFT_OK;
+    if (torch_zip_has(*outer, "data")) {
+        s = torch_zip_read(*outer, "data", &data, r->err);
+        if (s == DEFT_OK) s = sb3_data_read(data, r->work, r->a, &c->sb3, r->err);
+        if (s != DEFT_OK) return deft_error_prefix(r->err, "data"), s;
+    }
+    s = torch_zip_read(*outer, "policy.pth", policy, r->err);
+    if (s == DEFT_OK) s = check_kind(*policy, r->err);
+    if (s == DEFT_OK && !torch_legacy_looks_like(*policy))
+        s = torch_zip_open(*policy, r->work, &r->zip, r->err);
+    return s == DEFT_OK ? s : (deft_error_prefix(r->err, "policy.pth"), s);
+}
+
+static deft_status open_archive(reader *r, deft_bytes *bytes, torch_zip **outer, deft_checkpoint *c)
+{
+    if (torch_legacy_looks_like(*bytes)) return DEFT_OK;
+    deft_status s = torch_zip_open(*bytes, r->work, &r->zip, r->err);
+    if (s != DEFT_OK) return s;
+    if (torch_zip_has(r->zip, "policy.pth")) return open_sb3(r, outer, bytes, c);
+    char text[400];
+    const bool other = torch_zip_explain(r->zip, text, sizeof text);
+    return other ? deft_fail(r->err, DEFT_E_UNSUPPORTED, "%s", text) : DEFT_OK;
 }
 
 deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
@@ -285,8 +314,8 @@ deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
         else if (flat)
             s = safetensors_read(bytes, a, c, err);
         else
-            s = open_archive(&r, bytes, &outer);
-        if (s == DEFT_OK && !flat) s = read_archive(&r, c);
+            s = open_archive(&r, &bytes, &outer, c);
+        if (s == DEFT_OK && !flat) s = read_archive(&r, bytes, c);
     } else {
         s = no_memory(err);
     }

@@ -48,7 +48,7 @@ static void gather(const torch_found *f, deft_checkpoint *c, deft_arena *a)
 
 static void assemble(deft_checkpoint *c, const char *arch, deft_arena *a)
 {
-    const deft_assemble_options opt[] = {{0}, {.arch = arch, .squash = "clip"}};
+    const deft_assemble_options opt[] = {{.assume = true}, {.arch = arch, .squash = "clip"}};
     for (size_t k = 0; k < 2; k++) {
         deft_model *m = NULL;
         deft_error err = {0};

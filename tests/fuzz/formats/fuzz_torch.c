@@ -40,7 +40,7 @@ static void fix_up(uint8_t *b, size_t size)
 
 static void run(const deft_checkpoint *c, deft_arena *a)
 {
-    const deft_assemble_options opt = {0};
+    const deft_assemble_options opt = {.assume = true};
     deft_error err = {0};
     deft_model *m = NULL;
     deft_model_eval *e = NULL;

@@ -437,12 +437,42 @@ static void check_foreign(deft_arena *a)
     }
     deft_checkpoint *c = NULL;
     deft_error err = {0};
-    CHECK(read_checkpoint("legacy", a, &c, &err) == DEFT_E_UNSUPPORTED &&
-              strstr(err.text, "torch.save(torch.load("),
-          "%s", err.text);
     CHECK(read_checkpoint("exploit", a, &c, &err) == DEFT_E_UNSUPPORTED &&
               strstr(err.text, "'posix.system'") && strstr(err.text, "nothing was executed"),
           "%s", err.text);
+}
+
+/* The format of before PyTorch 1.6: read; cut anywhere, refused; changed anywhere, one or the
+ * other. */
+static void check_legacy(deft_arena *a)
+{
+    char path[4400];
+    deft_checkpoint *c = NULL;
+    deft_error err = {0};
+    deft_bytes b = {0};
+    CHECK_OK(read_checkpoint("legacy", a, &c, &err), err);
+    CHECK(c && c->n == 1 && strcmp(c->name[0], "a") == 0 && c->tensor[0].count == 2, "legacy");
+    const char *file = check_source(path, sizeof path, "tests/golden/checkpoints/legacy_policy.pt");
+    CHECK_OK(deft_file_read(file, 0, a, &b, &err), err);
+    for (size_t size = 0; size < b.size; size += 7) {
+        deft_arena *work = deft_arena_create(0);
+        err = (deft_error){0};
+        CHECK(deft_torch_read((deft_bytes){b.data, size}, "cut.pt", work, &c, &err) != DEFT_OK &&
+                  err.text[0] && !c,
+              "%zu bytes", size);
+        deft_arena_destroy(work);
+    }
+    uint8_t *copy = deft_arena_copy(a, b.data, b.size);
+    for (size_t i = 0; copy && i < b.size; i += 3) {
+        deft_arena *work = deft_arena_create(0);
+        err = (deft_error){0};
+        copy[i] ^= (uint8_t)(1u << i % 8);
+        const deft_status s =
+            deft_torch_read((deft_bytes){copy, b.size}, "changed.pt", work, &c, &err);
+        CHECK((s == DEFT_OK) == (c != NULL) && (s == DEFT_OK || err.text[0]), "byte %zu", i);
+        copy[i] = b.data[i];
+        deft_arena_destroy(work);
+    }
 }
 
 static bool same(const deft_checkpoint *x, const deft_checkpoint *y)
@@ -518,6 +548,7 @@ int main(void)
     check_bomb(350000000, "more than a checkpoint may take", a);
     check_safetensors(a);
     check_foreign(a);
+    check_legacy(a);
     check_damage("mlp_state_dict", a);
     check_damage("script_scripted", a);
     check_cut("sac_safetensors", a);
