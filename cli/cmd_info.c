@@ -210,6 +210,7 @@ static void print_text(const deft_loaded *l, const args *opt, const deft_warning
         deft_model_count(l->model, &st);
         print_model(l, &st);
         if (opt->contract) print_contract(&l->model->contract, a);
+        if (*l->note) (void)printf("\nnote: %s\n", cli_escaped(l->note, a));
         if (l->model->n_assumption) (void)printf("\nassumed:\n");
         for (int32_t k = 0; k < l->model->n_assumption; k++)
             (void)printf("  %s\n", cli_escaped(l->model->assumption[k], a));
@@ -321,6 +322,7 @@ static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
         json_unknown(j, l);
     }
     (void)json_object_set_new(j, "warnings", warnings);
+    if (*l->note) (void)json_object_set_new(j, "note", cli_json_string(l->note));
     return cli_json_print(&cmd_info, j);
 }
 

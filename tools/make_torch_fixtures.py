@@ -272,6 +272,76 @@ def rsl_rl_lstm(name):
     rollout(name, m.step)
 
 
+def rsl_rl_split(name, prefix, recurrent):
+    """rsl_rl 4 and 5: a dict for the actor, whose memory is listed after what reads it."""
+    width = HID if recurrent else OBS
+    actor = nn.Module()
+    actor.obs_normalizer, actor.distribution = nn.Module(), nn.Module()
+    for b in ("_mean", "_var", "_std"):
+        actor.obs_normalizer.register_buffer(b, torch.zeros(1, OBS))
+    actor.distribution.std_param = nn.Parameter(torch.ones(ACT))
+    actor.mlp = mlp([width, 16, 12, ACT], nn.ELU)
+    if recurrent:
+        actor.rnn = nn.Module()
+        actor.rnn.rnn = nn.GRU(OBS, HID)
+    randomise(actor)
+    critic = randomise(mlp([OBS, 16, 1], nn.ELU))
+    save({prefix: actor.state_dict(), "critic_state_dict": critic.state_dict(), "iter": 3}, name)
+
+    def step(x, state):
+        x = (x - actor.obs_normalizer._mean) / (actor.obs_normalizer._std + 1e-2)
+        if recurrent:
+            x, state = actor.rnn.rnn(x.unsqueeze(0), state)
+            x = x.squeeze(0)
+        return actor.mlp(x), state
+
+    rollout(name, step)
+
+
+@checkpoint
+def rsl_rl_5(name):
+    rsl_rl_split(name, "actor_state_dict", False)
+
+
+@checkpoint
+def rsl_rl_5_gru(name):
+    rsl_rl_split(name, "actor_state_dict", True)
+
+
+@checkpoint
+def memory_last(name):
+    """The same under a name that nobody knows: --arch says which layer comes first."""
+    rsl_rl_split(name, "somebody", True)
+
+
+@checkpoint
+def sample_factory(name):
+    """Means and log standard deviations in one matrix; statistics of returns before those of
+    observations."""
+    m = nn.Module()
+    m.encoder = mlp([OBS, HID], nn.ELU)
+    m.core, m.critic_linear, m.head = nn.GRU(HID, HID), nn.Linear(HID, 1), nn.Linear(HID, 2 * ACT)
+    randomise(m)
+    mean, var = torch.randn(OBS).double(), torch.rand(OBS).double() + 0.01
+    d = collections.OrderedDict()
+    d["returns_normalizer.running_mean"], d["returns_normalizer.running_var"] = torch.zeros(1), torch.ones(1)
+    normaliser = "obs_normalizer.running_mean_std.running_mean_std.obs"
+    d[f"{normaliser}.running_mean"], d[f"{normaliser}.running_var"] = mean, var
+    names = {"encoder": "encoder.encoders.obs.mlp_head", "core": "core.core", "critic_linear": "critic_linear",
+             "head": "action_parameterization.distribution_linear"}
+    for k, v in m.state_dict().items():
+        first, rest = k.split(".", 1)
+        d[f"{names[first]}.{rest}"] = v
+    save({"train_step": 3, "model": d}, name)
+
+    def step(x, h):
+        x = torch.clamp((x - mean.float()) / torch.sqrt(var.float() + 1e-5), -5, 5)
+        y, h = m.core(nn.functional.elu(m.encoder(x)).unsqueeze(0), h)
+        return m.head(y.squeeze(0))[:, :ACT], h
+
+    rollout(name, step)
+
+
 @checkpoint
 def skrl_agent(name):
     def head(n, layer):

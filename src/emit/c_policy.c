@@ -48,6 +48,7 @@ static void put_provenance(FILE *f, const c_writer *w)
         deft_hex(m->source_sha256, 32, hex);
         put_fact(f, "  SHA-256", hex);
         put_fact(f, "contract", m->contract.name);
+        for (int32_t k = 0; k < m->n_assumption; k++) put_fact(f, "assumed", m->assumption[k]);
     }
     if (!w->image.integer) put_fact(f, "numbers", "float32");
     if (w->q) {

@@ -32,7 +32,7 @@ static deft_status find_layers(assembly *s, deft_arena *a)
                          "discrete; its outputs are the actions as it is");
     s->m->contract.discrete = (q_network || s->opt->discrete) && !s->opt->logits;
     if (!q_network || s->opt->discrete || s->opt->logits) return DEFT_OK;
-    return ask(s, "whether the action is the index of the largest output", "discrete", NULL);
+    return ask(s, "whether the largest output is the action", "discrete", NULL);
 }
 
 /* "td3_actor_net.0 (17-256), ..." */

@@ -105,8 +105,7 @@ static deft_status enter_actor(assembly *s, flow *f, const unit *u, fit how)
                          "the actor takes %d inputs: that is '%s', not '%s'", (int)u->n_in, name,
                          want);
     if (want || how != FIT_CONCAT) return DEFT_OK;
-    return ask(s, "in which order the actor reads the encoder's input and output", "input",
-               "concat");
+    return ask(s, "the order of the encoder's input and output", "input", "concat");
 }
 
 static deft_status no_fit(const assembly *s, const flow *f, const unit *u)
@@ -128,9 +127,11 @@ static bool is_gaussian(const unit *u)
 {
     if (u->kind != DEFT_LAYER_DENSE || u->n_out % 2) return false;
     for (int32_t i = 0; i < u->c->n; i++)
-        if (name_contains(u->c->name[i], "log_std") || name_contains(u->c->name[i], "logstd"))
+        if (name_contains(u->c->name[i], "log_std") || name_contains(u->c->name[i], "logstd") ||
+            name_contains(u->c->name[i], "learned_stddev"))
             return false;
-    return name_contains(u->name, "gaussian") || name_contains(u->name, "sac_");
+    return name_contains(u->name, "gaussian") || name_contains(u->name, "sac_") ||
+           name_contains(u->name, "distribution_linear"); // Sample Factory
 }
 
 /* The layers so far and a last one of n outputs, as --arch wants them. */
@@ -151,7 +152,7 @@ static const char *arch_text(const assembly *s, int32_t n, char *text, size_t si
 static deft_status ask_for_means(assembly *s, int32_t n)
 {
     char arch[300];
-    return ask(s, "whether the first half of the outputs are the actions' means", "arch",
+    return ask(s, "whether half of the outputs are spreads", "arch",
                arch_text(s, n, arch, sizeof arch));
 }
 
@@ -184,31 +185,47 @@ static bool is_item(const arch_item *item, const unit *u, bool last)
     return !u->unsupported && u->kind == item->kind && width;
 }
 
+/* The unit that item k means: the next one that fits, else one before that was not taken yet. -1:
+ * there is none. *f becomes what it reads from. */
+static int32_t find_named(const assembly *s, int32_t k, int32_t start, const bool *taken,
+                          bool entered, flow *f)
+{
+    for (int32_t t = 0; t < s->n_unit; t++) {
+        const int32_t i = (start + t) % s->n_unit;
+        const bool enters = s->n_encoder && i >= s->n_encoder && !entered && f->now.length;
+        flow g = *f;
+        if (taken[i] || (entered && i < s->n_encoder)) continue;
+        if (enters) g.beside = (deft_segment){DEFT_SRC_OBS, 0, 0, s->m->contract.n_obs};
+        if (!is_item(&s->item[k], &s->unit[i], k + 1 == s->n_item)) continue;
+        if (fits(&g, &s->unit[i]) == FIT_NOT) continue;
+        *f = g;
+        return i;
+    }
+    return -1;
+}
+
 /* The units that the architecture names, in its order. */
 static deft_status take_named(assembly *s, flow *f)
 {
-    int32_t i = 0;
+    bool taken[2 * ASSEMBLE_MAX_UNITS] = {false};
     bool entered = false; // a layer of the actor
+    int32_t start = 0;
     for (int32_t k = 0; k < s->n_item; k++) {
         const arch_item *item = &s->item[k];
-        const bool last = k + 1 == s->n_item;
-        fit how = FIT_NOT;
-        for (; i < s->n_unit; i++) {
-            if (i == s->n_encoder && i && f->now.length)
-                f->beside = (deft_segment){DEFT_SRC_OBS, 0, 0, s->m->contract.n_obs};
-            how = is_item(item, &s->unit[i], last) ? fits(f, &s->unit[i]) : FIT_NOT;
-            if (how != FIT_NOT) break;
-        }
-        if (how == FIT_NOT)
+        const int32_t i = find_named(s, k, start, taken, entered, f);
+        if (i < 0)
             return deft_fail(
                 s->err, DEFT_E_MISMATCH,
                 "architecture: item %d (%s:%d): no such layer that takes the %d values "
                 "before it is left",
                 (int)k + 1, deft_layer_kind_name(item->kind), (int)item->width, (int)f->now.length);
-        const unit *u = &s->unit[i++];
+        const unit *u = &s->unit[i];
+        const fit how = fits(f, u);
         deft_status status = DEFT_OK;
-        if (i > s->n_encoder && !entered) status = enter_actor(s, f, u, how);
-        entered = i > s->n_encoder;
+        taken[i] = true;
+        start = i + 1;
+        if (i >= s->n_encoder && !entered) status = enter_actor(s, f, u, how);
+        entered = i >= s->n_encoder;
         if (status == DEFT_OK) status = append(s, f, u, how, item->width ? item->width : u->n_out);
         if (status != DEFT_OK) return status;
     }

@@ -18,7 +18,7 @@ typedef struct normaliser {
 static const normaliser known[] = {
     {"_mean", "_std", false, false, 1e-2f, 0, "rsl_rl"},
     {"running_mean", "running_variance", true, false, 1e-8f, 5, "skrl"},
-    {"running_mean", "running_var", true, true, 1e-5f, 5, "rl_games"},
+    {"running_mean", "running_var", true, true, 1e-5f, 5, "rl_games and Sample Factory"},
 };
 
 static const float *vector(const deft_tensor *t, int64_t *n)
@@ -81,13 +81,16 @@ static deft_status normalise(assembly *s)
             const float *spread = vector(checkpoint_find(c, module, known[k].spread), &n_spread);
             if (!mean || !spread || n_mean != n_spread) continue;
             (void)deft_escape(text, sizeof text, module, 1024);
-            if (n_mean != s->m->contract.n_obs || s->m->contract.obs_scale)
-                return deft_model_assume(s->m, "the statistics '%s' of %lld values are left out",
-                                         text, (long long)n_mean);
+            if (n_mean != s->m->contract.n_obs) {
+                if (deft_model_assume(s->m, "the statistics '%s' of %lld values are left out", text,
+                                      (long long)n_mean) != DEFT_OK)
+                    return no_memory(s);
+                continue;
+            }
             const deft_status status = apply(s, &known[k], mean, spread);
             if (status != DEFT_OK) return status;
             return deft_model_assume(s->m,
-                                     "observations are normalised by '%s' as %s does it: epsilon "
+                                     "observations are normalised by '%s' as in %s: epsilon "
                                      "%g%s",
                                      text, known[k].called, (double)known[k].epsilon,
                                      known[k].clip > 0 ? ", clipped to [-5, 5]" : "");

@@ -126,6 +126,14 @@ static int compare_digits(const char *x, const char *x_end, const char *y, const
     return x == x_end ? 0 : strncmp(x, y, (size_t)(x_end - x));
 }
 
+/* Are the first n characters of the name "...actor_state_dict."? */
+static bool is_split_actor(const char *name, size_t n)
+{
+    static const char part[] = "actor_state_dict.";
+    return n >= sizeof part - 1 &&
+           strncmp(name + n - (sizeof part - 1), part, sizeof part - 1) == 0;
+}
+
 int name_compare(const deft_checkpoint *c, const char *x, const char *y)
 {
     size_t parent = 0;
@@ -137,6 +145,10 @@ int name_compare(const deft_checkpoint *c, const char *x, const char *y)
         parent = n + 1;
     }
     const char *xs = x + parent, *ys = y + parent;
+    if (parent && is_split_actor(x, parent)) { // rsl_rl 4 and 5 list the memory after its reader
+        if (strncmp(xs, "rnn.", 4) == 0 && strncmp(ys, "mlp.", 4) == 0) return -1;
+        if (strncmp(xs, "mlp.", 4) == 0 && strncmp(ys, "rnn.", 4) == 0) return 1;
+    }
     const char *xe = name_part_end(xs), *ye = name_part_end(ys);
     const size_t xn = stem_length(xs, xe), yn = stem_length(ys, ye);
     if (xn == yn && strncmp(xs, ys, xn) == 0) {
@@ -176,6 +188,9 @@ const framework *framework_of(const deft_checkpoint *c)
         {"obs_norm_state_dict", "rsl_rl", "elu", "none", true},
         {"net_container", "skrl", "elu", "none", false},
         {"a2c_network", "rl_games", "elu", "clip", false},
+        {"std_param", "rsl_rl", "elu", "none", true},
+        {"log_std_param", "rsl_rl", "elu", "none", true},
+        {"distribution_linear", "Sample Factory", "elu", "none", false},
     };
     for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
         for (int32_t i = 0; i < c->n; i++)

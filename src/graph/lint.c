@@ -252,8 +252,25 @@ static void lint_columns(lint *l)
                  lint_observation(l, lo, b), square[lo]);
 }
 
+/* What was not read: all of it in one sentence. */
+static void lint_assumed(lint *l)
+{
+    const deft_model *m = l->m;
+    char text[900];
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t k = 0; k < m->n_assumption && used < sizeof text; k++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", k ? "; " : "",
+                                 m->assumption[k]);
+    if (m->n_assumption)
+        lint_add(l, "assumed", "%d %s assumed, not read: %s%s", (int)m->n_assumption,
+                 m->n_assumption == 1 ? "fact is" : "facts are", text,
+                 used >= sizeof text ? "..." : "");
+}
+
 void lint_contract(lint *l)
 {
+    lint_assumed(l);
     lint_names(l);
     lint_limits(l);
     lint_previous(l);
