@@ -3,8 +3,8 @@
 # checkpoint does not say, and files that are not policies.
 . "$2/tests/cli/harness.sh"
 command -v python3 >/dev/null || exit 77
-zips=$2/tests/golden/sb3
-pts=$2/tests/golden/checkpoints
+zips=$src/tests/golden/sb3
+pts=$src/tests/golden/checkpoints
 
 # right CSV policy argument... - the actions are those that are recorded, to 1e-5
 right() {
@@ -41,7 +41,7 @@ expect 0 info "$zips/vecnormalize.zip" --normalizer none
 ! grep -q vecnormalize.pkl "$dir/out" || fail "the normaliser is named though it is refused"
 expect 1 info "$zips/vecnormalize.zip" --normalizer "$zips/ppo_clipped.zip"
 says 'not a pickle'
-expect 1 info "$2/tests/golden/policies/activation_tanh.onnx" --normalizer "$zips/vecnormalize.pkl"
+expect 1 info "$src/tests/golden/policies/activation_tanh.onnx" --normalizer "$zips/vecnormalize.pkl"
 says 'is for checkpoints'
 
 # --- checkpoints ------------------------------------------------------------------------------
@@ -104,5 +104,5 @@ printf '\037\213\010' >"$dir/not"
 not_one 'gzip archive: unpack it'
 python3 -c 'import sys, zipfile
 with zipfile.ZipFile(sys.argv[1], "w") as z: z.write(sys.argv[2], "best/policy.onnx")' \
-    "$dir/not" "$2/tests/golden/policies/activation_tanh.onnx"
+    "$dir/not" "$src/tests/golden/policies/activation_tanh.onnx"
 not_one "an archive that holds 'best/policy.onnx'"
