@@ -199,6 +199,13 @@ static void print_graph(const deft_loaded *l)
     }
 }
 
+static void print_assumptions(const deft_model *m, deft_arena *a)
+{
+    if (m->n_assumption) (void)printf("\nassumed:\n");
+    for (int32_t k = 0; k < m->n_assumption; k++)
+        (void)printf("  %s\n", cli_escaped(m->assumption[k], a));
+}
+
 static void print_text(const deft_loaded *l, const args *opt, const deft_warning *w, int32_t n_w)
 {
     deft_arena *const a = l->arena;
@@ -211,11 +218,10 @@ static void print_text(const deft_loaded *l, const args *opt, const deft_warning
         print_model(l, &st);
         if (opt->contract) print_contract(&l->model->contract, a);
         if (*l->note) (void)printf("\nnote: %s\n", cli_escaped(l->note, a));
-        if (l->model->n_assumption) (void)printf("\nassumed:\n");
-        for (int32_t k = 0; k < l->model->n_assumption; k++)
-            (void)printf("  %s\n", cli_escaped(l->model->assumption[k], a));
+        print_assumptions(l->model, a);
     } else if (l->qmodel) {
         info_print_integers(l);
+        print_assumptions(l->qmodel->model, a);
         if (opt->contract) print_contract(&l->qmodel->model->contract, a);
     } else {
         (void)printf("not understood, run by the reference evaluator only: %s\n",
@@ -318,12 +324,27 @@ static int print_json(const deft_loaded *l, const deft_warning *w, int32_t n_w)
         json_model(j, l);
     } else if (l->qmodel) {
         info_json_integers(j, l);
+        (void)json_object_set_new(j, "assumptions", json_assumptions(l->qmodel->model));
     } else {
         json_unknown(j, l);
     }
     (void)json_object_set_new(j, "warnings", warnings);
     if (*l->note) (void)json_object_set_new(j, "note", cli_json_string(l->note));
     return cli_json_print(&cmd_info, j);
+}
+
+/* Integer images are not reviewed, but what was assumed of their policy stays a warning. */
+static int32_t warn_assumed(const deft_loaded *l, const deft_warning **w)
+{
+    const deft_model *const m = l->qmodel->model;
+    deft_warning *const one = DEFT_NEW(l->arena, deft_warning);
+    const char *text = "";
+    for (int32_t k = 0; text && k < m->n_assumption; k++)
+        text = deft_arena_printf(l->arena, "%s%s%s", text, k ? "; " : "", m->assumption[k]);
+    if (!one || !text) return DEFT_E_SPACE;
+    *one = (deft_warning){"assumed", text};
+    *w = one;
+    return 1;
 }
 
 static int run(int argc, char **argv)
@@ -337,7 +358,8 @@ static int run(int argc, char **argv)
     }
     if (deft_load(path, &a.load, &l, &err) != DEFT_OK) return cli_fail(&cmd_info, &err);
     const deft_warning *w = NULL;
-    const int32_t n_w = l.model ? deft_model_lint(l.model, l.graph, l.arena, &w) : 0;
+    int32_t n_w = l.model ? deft_model_lint(l.model, l.graph, l.arena, &w) : 0;
+    if (l.qmodel && l.qmodel->model->n_assumption) n_w = warn_assumed(&l, &w);
     int status = CLI_OK;
     if (n_w < 0) {
         status = cli_fail_text(&cmd_info, "%s", deft_status_str((deft_status)n_w));

@@ -5,15 +5,19 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_ENTRIES = 10000 }; // of the folder that are looked at
 
+/* "vecnormalize.pkl", "vec_normalize.pkl", "ppo_VecNorm_3.pkl". */
 static bool is_normaliser(const char *name)
 {
     static const char tail[] = ".pkl";
     const size_t n = strlen(name);
-    return n > sizeof tail - 1 && strcmp(name + n - (sizeof tail - 1), tail) == 0 &&
-           strstr(name, "vecnormalize");
+    bool found = false;
+    for (const char *s = name; *s && !found; s++)
+        found = strncasecmp(s, "vecnorm", 7) == 0 || strncasecmp(s, "vec_norm", 8) == 0;
+    return found && n > sizeof tail - 1 && strcmp(name + n - (sizeof tail - 1), tail) == 0;
 }
 
 /* The first such name in the folder of path, "" where there is none. */

@@ -136,7 +136,7 @@ static double element(const pickle_array *y, int64_t i)
         memcpy(&d, &bits, sizeof d);
         return d;
     }
-    if (y->type.kind != 'i') return (double)bits;
+    if (y->type.kind != 'i' || !size) return (double)bits;
     const uint64_t sign = (uint64_t)1 << (8 * size - 1);
     if (!(bits & sign)) return (double)bits;
     return -(double)((~bits & (sign - 1)) + 1);

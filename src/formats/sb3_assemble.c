@@ -171,9 +171,10 @@ static deft_status find_layers(assembly *s, deft_arena *work)
     for (int k = 0; status == DEFT_OK && k < MAX_MODULES && r->module[k]; k++)
         status = take_module(s, &all, r->module[k], to);
     if (status != DEFT_OK) return status;
-    const char *last = NULL;
+    const char *last = r->module[0];
     for (int k = 0; k < MAX_MODULES && r->module[k]; k++) last = r->module[k];
     s->unit = to;
+    if (!to || !last) return DEFT_E_UNSUPPORTED;
     const bool rnn = s->n_unit && (to[0].kind == DEFT_LAYER_LSTM || to[0].kind == DEFT_LAYER_GRU);
     if (!s->n_unit || !in_module(to[s->n_unit - 1].name, last) ||
         rnn != (s->actor->sb3->algorithm == SB3_RECURRENT))

@@ -28,8 +28,7 @@ static char *as_json(deft_bytes data, deft_arena *work, size_t *n)
             if (length <= data.size - i && memcmp(s + i, word[k], length) == 0) skip = length;
         }
         if (skip) {
-            memcpy(out + *n, "null", 4);
-            *n += 4;
+            for (const char *c = "null"; *c; c++) out[(*n)++] = *c;
             i += skip;
         } else {
             out[(*n)++] = s[i++];

@@ -369,6 +369,8 @@ static bool same_limits(const float *x, const float *y, int32_t n)
 
 static bool same_space(const sb3_space *x, const sb3_space *y)
 {
+    for (int32_t i = 0; y->kind == x->kind && i < y->n_part; i++)
+        if (y->part[i].kind == SB3_SPACE_OTHER) return true; // its text was not read
     if (x->kind != y->kind || x->n != y->n || x->choices != y->choices || x->n_part != y->n_part)
         return false;
     for (int32_t i = 0; i < x->n_part; i++)

@@ -104,7 +104,7 @@ struct pickle_value {
 deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, deft_error *err);
 /* The same for a pickle with something behind it: *used is its size, `storages` (a list, may be
  * NULL) gets every storage that it names. */
-deft_status pickle_load_first(deft_bytes stream, deft_arena *a, pickle_value **out, size_t *used,
+deft_status pickle_load_first(deft_bytes pickle, deft_arena *a, pickle_value **out, size_t *used,
                               pickle_value *storages, deft_error *err);
 const char *pickle_kind_name(pickle_kind k);
 pickle_value *pickle_new(deft_arena *a, pickle_kind kind); // NULL: no memory

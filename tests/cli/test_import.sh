@@ -33,6 +33,10 @@ says 'says what its actions go through'
 expect 0 info "$zips/vecnormalize.zip"
 prints 'note: .*sb3/vecnormalize.pkl.* is not used.*--normalizer .*sb3/vecnormalize.pkl'
 prints '^observations  4$'
+cp "$zips/td3.zip" "$dir/model.zip"
+cp "$zips/vecnormalize.pkl" "$dir/vec_normalize.pkl"
+expect 0 info "$dir/model.zip"
+prints "vec_normalize.pkl.* is not used"
 expect 0 convert "$zips/vecnormalize.zip" -o "$dir/v.deft"
 says 'note: .*--normalizer .*sb3/vecnormalize.pkl'
 expect 0 info "$zips/vecnormalize.zip" --json
@@ -85,6 +89,10 @@ expect 1 info "$dir/x.deft" --strict
 says '--strict: .* assumed'
 expect 1 info "$pts/mlp_state_dict.pt" --assume --strict
 says '--strict: .* assumed'
+expect 0 quantize "$dir/x.deft" --calib "$pts/mlp_state_dict.csv" -o "$dir/q.deft"
+expect 0 info "$dir/q.deft" --json
+json 'len(j["assumptions"]) == 3 and [w["code"] for w in j["warnings"]] == ["assumed"]'
+expect 1 info "$dir/q.deft" --strict
 expect 0 compile "$dir/x.deft" -o "$dir/c"
 grep -q -e '--activation relu' "$dir"/c/*.h || fail "the header does not say what was assumed"
 expect 0 info "$pts/mlp_state_dict.pt" --activation relu --squash tanh --arch dense:16,dense:12,dense:3 --strict
