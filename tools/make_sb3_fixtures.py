@@ -394,7 +394,7 @@ def tqc_clip_mean(name):
 
 @archive
 def crossq(name):
-    """A BatchRenorm before each layer, and one behind the last hidden one."""
+    """A BatchRenorm before each layer, and one after the last hidden one."""
     n = Net(name)
     sizes = [4, 8, 6]
 

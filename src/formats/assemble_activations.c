@@ -227,7 +227,7 @@ static deft_layer elementwise(deft_layer_kind kind, int32_t n, deft_activation_k
                         .activation = {.kind = f}};
 }
 
-/* Layer `at` gets x * tanh(softplus(x)) behind it. */
+/* Layer `at` is followed by x * tanh(softplus(x)). */
 static bool add_mish(deft_model *m, deft_layer *layer, int32_t at)
 {
     const int32_t n = layer[at].n_out;

@@ -87,7 +87,7 @@ static void make_renorm(unit *u, const deft_tensor *mean)
 {
     u->kind = DEFT_LAYER_AFFINE;
     if (mean->rank != 1 || mean->dim[0] < 1 || mean->dim[0] > INT32_MAX / 8) {
-        u->unsupported = "its statistics are no vector";
+        u->unsupported = "its statistics are not a vector";
         return;
     }
     u->n_in = u->n_out = (int32_t)mean->dim[0];

@@ -69,7 +69,7 @@ deft_status sb3_space_read(const json_t *o, const char *name, deft_arena *work, 
 bool sb3_space_of_pickle(const pickle_value *v, deft_arena *a, sb3_space *out);
 /* The bytes of ":serialized:" in o as a value, NULL where there are none that can be read. */
 const pickle_value *sb3_unpickle(const json_t *o, deft_arena *work);
-/* The text of o[key], NULL where it is none, or holds a NUL. */
+/* The text of o[key], NULL where it is not a text, or holds a NUL. */
 const char *sb3_text(const json_t *o, const char *key);
 /* "torch.nn.modules.activation.Mish" of "<class 'torch.nn.modules.activation.Mish'>", copied; text
  * of another kind as it is. */

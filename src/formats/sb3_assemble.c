@@ -226,7 +226,7 @@ static deft_status hidden(assembly *s)
     bool any = false, known = false;
     for (int32_t k = 0; k + 1 < s->m->n_layer; k++) any |= s->m->layer[k].kind == DEFT_LAYER_DENSE;
     if (option && !activation_of(option, &wanted))
-        return deft_fail(s->err, DEFT_E_ARG, "there is no activation '%.40s'", option);
+        return deft_fail(s->err, DEFT_E_ARG, "unknown activation '%.40s'", option);
     if (!any && !option) return DEFT_OK;
     if (f->activation)
         known = from_torch && dot && activation_of_class(dot + 1, &said);

@@ -68,7 +68,7 @@ static float *floats_of(const pickle_value *v, int64_t n, deft_arena *a)
     return out;
 }
 
-/* The number of elements of a shape, -1 where it is none that is read. */
+/* The number of elements of a shape, -1 where it cannot be read. */
 static int64_t elements(const pickle_value *shape, int64_t *rank)
 {
     int64_t count = 1;
@@ -256,7 +256,8 @@ static bool parts_of_text(const char *s, sb3_space *out)
     return out->n > 0;
 }
 
-/* A space as Gym prints it: "Box(-inf, inf, (3,), float32)", "Discrete(4)". *end: behind it. */
+/* A space as Gym prints it: "Box(-inf, inf, (3,), float32)", "Discrete(4)". *end: the first
+ * character after it. */
 static bool printed(const char *s, const char **end, sb3_space *out)
 {
     const size_t name = strcspn(s, "(");

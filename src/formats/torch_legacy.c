@@ -27,7 +27,7 @@ bool torch_legacy_looks_like(deft_bytes b)
            memcmp(b.data + 2, magic, sizeof magic) == 0;
 }
 
-/* The next pickle of the row; moves `rest` behind it. */
+/* The next pickle of the row; moves `rest` past it. */
 static deft_status next(deft_bytes *rest, deft_arena *a, const char *what, pickle_value *storages,
                         pickle_value **out, deft_error *err)
 {
@@ -59,7 +59,7 @@ static deft_status take_storage(kept *k, const pickle_value *key, const pickle_v
 {
     if (key->kind != PICKLE_TEXT || !key->as.text.n || key->as.text.n > 256 ||
         memchr(key->as.text.s, 0, key->as.text.n))
-        return deft_fail(err, DEFT_E_FORMAT, "the key of a storage is no text");
+        return deft_fail(err, DEFT_E_FORMAT, "the key of a storage is not a text");
     k->key = deft_arena_strndup(a, key->as.text.s, key->as.text.n);
     if (!k->key) return deft_fail(err, DEFT_E_SPACE, "more memory than a checkpoint may take");
     const deft_status s = type_of(named, k->key, &k->type, err);
@@ -98,7 +98,7 @@ deft_status torch_legacy_open(deft_bytes bytes, deft_arena *a, torch_legacy **ou
     if (s == DEFT_OK) s = next(&bytes, a, "the storages' keys", NULL, &keys, err);
     if (s != DEFT_OK) return s;
     if (keys->kind != PICKLE_LIST || keys->as.list.n > MAX_STORAGES || named->as.list.n > MAX_NAMED)
-        return deft_fail(err, DEFT_E_FORMAT, "the storages' keys are no list of at most %d",
+        return deft_fail(err, DEFT_E_FORMAT, "the storages' keys are not a list of at most %d",
                          MAX_STORAGES);
     l->storage = DEFT_NEW_ARRAY(a, kept, keys->as.list.n);
     if (!l->storage) return deft_fail(err, DEFT_E_SPACE, "more memory than a checkpoint may take");

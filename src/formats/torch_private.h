@@ -102,7 +102,7 @@ struct pickle_value {
 /* Runs the machine. The value, its parts and pointers into `pickle` live as long as both. Errors
  * name the byte and the opcode. */
 deft_status pickle_load(deft_bytes pickle, deft_arena *a, pickle_value **out, deft_error *err);
-/* The same for a pickle with something behind it: *used is its size, `storages` (a list, may be
+/* The same for a pickle that something follows: *used is its size, `storages` (a list, may be
  * NULL) gets every storage that it names. */
 deft_status pickle_load_first(deft_bytes pickle, deft_arena *a, pickle_value **out, size_t *used,
                               pickle_value *storages, deft_error *err);

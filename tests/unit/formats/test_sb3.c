@@ -152,7 +152,7 @@ static const refusal refusals[] = {
     {"ppo_clipped", {.logits = true}, NULL, DEFT_E_ARG, "continuous"},
     {"ppo_clipped", {.discrete = true}, NULL, DEFT_E_ARG, "continuous"},
     {"ppo_clipped", {.activation = "relu"}, NULL, DEFT_E_ARG, "says another"},
-    {"ppo_clipped", {.activation = "cosine"}, NULL, DEFT_E_ARG, "no activation"},
+    {"ppo_clipped", {.activation = "cosine"}, NULL, DEFT_E_ARG, "unknown activation"},
     {"ppo_clipped", {.squash = "tanh"}, NULL, DEFT_E_ARG, "--squash"},
     {"ppo_clipped", {.arch = "dense:3"}, NULL, DEFT_E_ARG, "--arch"},
     {"ppo_matrix", {0}, "vecnormalize", DEFT_E_MISMATCH, "4 numbers"},
