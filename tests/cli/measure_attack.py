@@ -38,7 +38,7 @@ def commands(deft, policy, path, obs):
         yield [deft, "eval", policy, "--scene", path, "-n", "1", "--max-steps", "5", "-j", "1"]
         return
     yield [deft, "info", path]
-    yield [deft, "info", "--json", "--contract-table", path]
+    yield [deft, "info", "--contract-table", path]
     yield [deft, "convert", path, "-o", "out.deft"]
     yield [deft, "convert", path, "-o", "out.onnx"]
     yield [deft, "compile", path, "-o", "out"]

@@ -95,8 +95,10 @@ for file in "$p" "$dir/image.deft" "$dir/int8.deft"; do
     done
 done
 for file in "$tensors" "$dir/image.deft" "$dir/int8.deft"; do
-    refused '--discrete ' "$file" --discrete
     refused '--action-output ' "$file" --action-output act
+done
+for file in "$dir/image.deft" "$dir/int8.deft"; do
+    refused '--discrete ' "$file" --discrete
 done
 refused 'goes with --encoder' "$tensors" --input concat
 for option in 'rewire cascade' 'contract pendulum' 'previous first'; do
@@ -104,7 +106,7 @@ for option in 'rewire cascade' 'contract pendulum' 'previous first'; do
     refused "by --${option%% *}: " "$dir/int8.deft" --$option
 done
 # of several files one has a use for it, or none
-expect 0 eval "$p" "$tensors" --squash tanh --env pendulum -n 1
+expect 0 eval "$p" "$tensors" --activation relu --squash tanh --env pendulum -n 1
 expect 2 eval "$p" "$dir/image.deft" --squash tanh --env pendulum -n 1
 says '--squash .* none of the files'
 

@@ -46,7 +46,7 @@ expect 0 info "$zips/vecnormalize.zip" --normalizer none
 expect 1 info "$zips/vecnormalize.zip" --normalizer "$zips/ppo_clipped.zip"
 says 'not a pickle'
 expect 1 info "$src/tests/golden/policies/activation_tanh.onnx" --normalizer "$zips/vecnormalize.pkl"
-says 'is for checkpoints'
+says 'of a checkpoint'
 
 # --- checkpoints ------------------------------------------------------------------------------
 right "$pts/rsl_rl_gru.csv" "$pts/rsl_rl_gru.pt" --activation elu
