@@ -14,9 +14,10 @@ const cli_opt cli_policy_opts[] = {
      0, LOAD(encoder_output), 0, 0},
     {"against", "FILE.onnx", "verify a checkpoint against this graph of the same policy", CLI_PATH,
      0, LOAD(against), 0, 0},
-    {"contract", "quaid|quaid-normalised|pendulum",
-     "give the inputs and outputs these names, units and scales", CLI_CHOICE, 0, LOAD(contract), 0,
-     0},
+    {"contract", "NAME|FILE.json",
+     "give the inputs and outputs these names, units and scales: quaid, quaid-normalised, "
+     "pendulum, or a contract of your own (docs/contract.md)",
+     CLI_PATH, 0, LOAD(contract), 0, 0},
     {"rewire", "cascade",
      "let each recurrent layer read the new state of the one below it (repairs delayed-wiring)",
      CLI_CHOICE, 0, LOAD(rewire), 0, 0},

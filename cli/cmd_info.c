@@ -1,5 +1,6 @@
 /* deft info - what a policy is, and what a careful reviewer would say about it. */
 #include "arguments.h"
+#include "deft/contract.h"
 #include "info.h"
 
 #include <math.h>
@@ -7,13 +8,16 @@
 
 typedef struct args {
     deft_load_options load;
-    bool json, contract;
+    bool json, contract, template;
 } args;
 
 static const cli_opt opts[] = {
     {"json", NULL, "print JSON", CLI_FLAG, 0, offsetof(args, json), 0, 0},
     {"contract-table", NULL, "list every observation and action with unit, scale and limits",
      CLI_FLAG, 0, offsetof(args, contract), 0, 0},
+    {"contract-template", NULL,
+     "print the contract as a file for --contract, with null for what is not known", CLI_FLAG, 0,
+     offsetof(args, template), 0, 0},
     {.kind = CLI_END},
 };
 static const cli_group groups[] = {
@@ -108,14 +112,17 @@ static const char *text_of(deft_arena *a, const char **x, int32_t k)
 
 static void print_contract(const deft_contract *c, deft_arena *a)
 {
-    static const char *const head[] = {"number", "name", "unit", "offset", "scale", "low", "high"};
+    static const char *const head[] = {"number", "name", "unit",  "offset", "scale",
+                                       "low",    "high", "least", "most"};
+    const int columns = c->obs_least || c->obs_most ? 9 : 7; // what observations can be
     cli_table t;
-    cli_table_init(&t, a, 7, head);
+    cli_table_init(&t, a, columns, head);
     for (int32_t k = 0; k < c->n_obs; k++) {
-        cli_table_row(&t, "obs %d\t%s\t%s\t%s\t%s\t%s\t%s", (int)k, text_of(a, c->obs_name, k),
-                      text_of(a, c->obs_unit, k), limit(a, c->obs_offset, k, 0),
-                      limit(a, c->obs_scale, k, 1), limit(a, c->obs_lo, k, -INFINITY),
-                      limit(a, c->obs_hi, k, INFINITY));
+        cli_table_row(&t, "obs %d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", (int)k,
+                      text_of(a, c->obs_name, k), text_of(a, c->obs_unit, k),
+                      limit(a, c->obs_offset, k, 0), limit(a, c->obs_scale, k, 1),
+                      limit(a, c->obs_lo, k, -INFINITY), limit(a, c->obs_hi, k, INFINITY),
+                      limit(a, c->obs_least, k, -INFINITY), limit(a, c->obs_most, k, INFINITY));
     }
     for (int32_t k = 0; k < c->n_act; k++) {
         cli_table_row(&t, "act %d\t%s\t%s\t%s\t%s\t%s\t%s", (int)k, text_of(a, c->act_name, k),
@@ -261,6 +268,31 @@ static json_t *json_names(const char **name, int32_t n)
     return all;
 }
 
+/* null where nothing is said. */
+static json_t *json_numbers(const float *v, int32_t n)
+{
+    if (!v) return json_null();
+    json_t *const all = json_array();
+    for (int32_t k = 0; k < n; k++) (void)json_array_append_new(all, cli_json_real((double)v[k]));
+    return all;
+}
+
+void info_json_contract(json_t *j, const deft_contract *c)
+{
+    json_t *const notes = json_array();
+    for (int32_t k = 0; k < c->n_note; k++) {
+        (void)json_array_append_new(notes, json_pack("[o, o]", cli_json_string(c->note[k].key),
+                                                     cli_json_string(c->note[k].value)));
+    }
+    json_t *const more = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "observation_names",
+        json_names(c->obs_name, c->n_obs), "observation_units", json_names(c->obs_unit, c->n_obs),
+        "observation_least", json_numbers(c->obs_least, c->n_obs), "observation_most",
+        json_numbers(c->obs_most, c->n_obs), "action_names", json_names(c->act_name, c->n_act),
+        "action_units", json_names(c->act_unit, c->n_act), "notes", notes);
+    (void)json_object_update_new(j, more);
+}
+
 static json_t *json_assumptions(const deft_model *m)
 {
     json_t *const all = json_array();
@@ -276,13 +308,13 @@ static void json_model(json_t *j, const deft_loaded *l)
     deft_model_stats st;
     deft_model_count(m, &st);
     json_t *const more = json_pack(
-        "{s:I, s:I, s:i, s:i, s:i, s:b, s:o, s:f, s:o, s:o, s:o, s:o}", "parameters",
+        "{s:I, s:I, s:i, s:i, s:i, s:b, s:o, s:f, s:o, s:o}", "parameters",
         (json_int_t)st.parameters, "macs", (json_int_t)st.macs, "observations", (int)c->n_obs,
         "actions", (int)c->n_act, "state", (int)st.state, "discrete", (int)c->discrete, "contract",
-        cli_json_string(c->name ? c->name : ""), "period_s", c->period_s, "observation_names",
-        json_names(c->obs_name, c->n_obs), "action_names", json_names(c->act_name, c->n_act),
-        "layers", json_layers(m, l->arena), "assumptions", json_assumptions(m));
+        cli_json_string(c->name ? c->name : ""), "period_s", c->period_s, "layers",
+        json_layers(m, l->arena), "assumptions", json_assumptions(m));
     (void)json_object_update_new(j, more);
+    info_json_contract(j, c);
     (void)json_object_set_new(
         j, "bytes",
         json_pack("{s:I, s:I, s:I, s:I, s:I}", "32", (json_int_t)st.parameters * 4, "16",
@@ -347,10 +379,27 @@ static int32_t warn_assumed(const deft_loaded *l, const deft_warning **w)
     return 1;
 }
 
+static int print_template(const deft_loaded *l)
+{
+    if (!l->model) {
+        return cli_fail_text(&cmd_info,
+                             "%s: %s: ask for the contract of the policy that it was made from",
+                             cli_escaped(l->path, l->arena), cli_escaped(l->reason, l->arena));
+    }
+    const char *const text = deft_contract_template(l->model, l->arena);
+    if (!text) return cli_fail_text(&cmd_info, "out of memory");
+    (void)fputs(text, stdout);
+    return CLI_OK;
+}
+
 static int run(int argc, char **argv)
 {
     args a = {.json = false};
     const char *const path = argv[cli_parse(&cmd_info, argc, argv, &a)];
+    if (a.template && (a.json || a.contract)) {
+        return cli_misuse(&cmd_info, "--contract-template prints a file of its own: "
+                                     "neither --json nor --contract-table");
+    }
     deft_loaded l;
     deft_error err = {DEFT_OK, ""};
     if (a.json && a.contract) {
@@ -363,6 +412,8 @@ static int run(int argc, char **argv)
     int status = CLI_OK;
     if (n_w < 0) {
         status = cli_fail_text(&cmd_info, "%s", deft_status_str((deft_status)n_w));
+    } else if (a.template) {
+        status = print_template(&l);
     } else if (a.json) {
         status = print_json(&l, w, n_w);
     } else {
@@ -385,6 +436,7 @@ const cli_command cmd_info = {
                "docs/guide-lint.md explains the warnings.",
     .examples = "deft info policy.onnx\n"
                 "deft info policy.onnx --json | jq .warnings\n"
+                "deft info policy.onnx --contract-template > robot.json\n"
                 "deft info actor.dat --encoder encoder.dat --against policy.onnx",
     .groups = groups,
     .run = run,

@@ -12,5 +12,7 @@ const char *info_sources(const int32_t *width, const deft_segment *s, int32_t n,
 void info_print_integers(const deft_loaded *l);
 void info_print_actions(const deft_contract *c); // how many, and of what kind
 void info_json_integers(json_t *j, const deft_loaded *l);
+/* Names, units, ranges and notes. */
+void info_json_contract(json_t *j, const deft_contract *c);
 
 #endif

@@ -167,6 +167,7 @@ void info_json_integers(json_t *j, const deft_loaded *l)
         (int)(l->written.selftest_steps > 0 ? l->written.selftest_steps : 0), "layers",
         json_layers(l));
     (void)json_object_update_new(j, more);
+    info_json_contract(j, c);
     json_t *const recurrent = n.recurrent
                                   ? json_pack("{s:s, s:i, s:i}", "kind", n.recurrent, "layers",
                                               (int)n.recurrent_layers, "hidden", (int)n.hidden)

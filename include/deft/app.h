@@ -16,7 +16,8 @@ typedef struct deft_load_options {
     const char *encoder;        // second checkpoint, for TorchScript and .pt files; ONNX: its graph
     const char *encoder_output; // ONNX: "first" or "last" among what the policy's input reads
     const char *against;        // ONNX to verify a checkpoint against
-    const char *contract;       // see deft_model_set_contract
+    const char *contract;       // a name, see deft_model_set_contract, or a file, see
+                                // deft/contract.h
     const char *rewire;         // "cascade" or NULL
     const char *normaliser;     // a pickled VecNormalize for a checkpoint; "none"; NULL: none, and
                                 // one that is beside the policy is named in a note

@@ -83,6 +83,8 @@ typedef struct deft_contract {
     const char **obs_name, **obs_unit; // [n_obs]
     float *obs_offset, *obs_scale;     // x = (obs - offset) * scale [0, 1]
     float *obs_lo, *obs_hi;            // then clipped to [lo, hi] [-inf, inf]
+    float *obs_least, *obs_most; // what obs can be, in its own unit, as far as known [-inf, inf]:
+                                 // decides nothing, but tells a quantizer what to expect
     const char **act_name, **act_unit; // [n_act]
     float *act_scale, *act_offset;     // act = y * scale + offset [1, 0]
     float *act_lo, *act_hi;            // then clipped to [lo, hi] [-inf, inf]
@@ -215,6 +217,7 @@ int32_t deft_model_lint(const deft_model *m, const deft_graph *g, deft_arena *a,
 deft_status deft_model_set_contract(deft_model *m, const char *name, deft_error *err);
 /* Discrete actions from outputs y [n_output]: act [n_act]. */
 void deft_contract_choose(const deft_contract *c, const float *y, int32_t n_output, float *act);
+bool deft_contract_has_name(const char *name); // is it one of these?
 /* Does the contract say what the known one of its name says: names, units, and first its notes?
  * Then images hold its name alone. What a name stands for never changes. */
 bool deft_contract_is_known(const deft_contract *c);

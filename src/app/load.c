@@ -2,16 +2,19 @@
 #include "app/image_facts.h"
 #include "app/load_options.h"
 #include "app/normaliser.h"
+#include "deft/contract.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     VERIFY_STEPS = 200,
     CACHE_LINE = 64, // the layout of matrices is made for images that begin on one
     VERIFY_SEED = 1,
+    CONTRACT_SIZE = 4 << 20,
 };
 static const float verify_tolerance = 1e-5f;
 static const size_t memory_limit = (size_t)4 << 30; // of what one file may make us allocate
@@ -281,6 +284,24 @@ static deft_status guess_previous(deft_model *m, const deft_load_options *opt, b
     return deft_model_feed_previous(m, true, err);
 }
 
+/* A contract that is not one of those known by name. */
+static bool is_contract_file(const char *contract)
+{
+    struct stat st;
+    if (!contract || deft_contract_has_name(contract)) return false;
+    return strpbrk(contract, "./") || stat(contract, &st) == 0;
+}
+
+static deft_status fit_contract(deft_loaded *l, const char *contract, deft_error *err)
+{
+    deft_contract_file file;
+    deft_bytes text;
+    if (!is_contract_file(contract)) return deft_model_set_contract(l->model, contract, err);
+    deft_status s = deft_file_read(contract, CONTRACT_SIZE, l->arena, &text, err);
+    if (s == DEFT_OK) s = deft_contract_read(text, contract, l->arena, &file, err);
+    return s == DEFT_OK ? deft_model_apply_contract(l->model, &file, err) : s;
+}
+
 /* The options that change a policy, in the order in which they make sense. */
 static deft_status fit(deft_loaded *l, const deft_load_options *opt, bool *changed, deft_error *err)
 {
@@ -295,9 +316,12 @@ static deft_status fit(deft_loaded *l, const deft_load_options *opt, bool *chang
     deft_status s = fit_previous(m, opt, changed, err);
     if (s == DEFT_OK && opt->contract) {
         *changed = true;
-        s = deft_model_set_contract(m, opt->contract, err);
+        s = fit_contract(l, opt->contract, err);
     }
-    if (s == DEFT_OK) s = guess_previous(m, opt, changed, err);
+    // a file says what every input is
+    if (s == DEFT_OK && !is_contract_file(opt->contract)) {
+        s = guess_previous(m, opt, changed, err);
+    }
     if (s == DEFT_OK && opt->env && strcmp(opt->env, "quaid") == 0 && m->contract.name &&
         strcmp(m->contract.name, "quaid") == 0) {
         *changed = true;

@@ -58,6 +58,21 @@ static void put_provenance(FILE *f, const c_writer *w)
     put_fact(f, "made by", w->tool);
 }
 
+/* What else the contract says: gains, default pose, joints. */
+static void put_notes(FILE *f, const deft_contract *c)
+{
+    if (!c->n_note) return;
+    (void)fputs("/* Of the contract:\n", f);
+    for (int32_t i = 0; i < c->n_note; i++) {
+        (void)fputs(" *      ", f);
+        put_comment(f, c->note[i].key);
+        (void)fputs(": ", f);
+        put_comment(f, c->note[i].value);
+        (void)fputc('\n', f);
+    }
+    (void)fputs(" */\n", f);
+}
+
 static void put_ports(FILE *f, const char *title, const char *const *name, const char *const *unit,
                       int32_t n)
 {
@@ -104,6 +119,7 @@ static void put_header(FILE *f, const c_writer *w)
         const deft_contract *const c = &w->model->contract;
         put_ports(f, "Observations", c->obs_name, c->obs_unit, c->n_obs);
         put_ports(f, "Actions", c->act_name, c->act_unit, c->n_act);
+        put_notes(f, c);
     }
     (void)fputs("\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", f);
     (void)fprintf(f,

@@ -42,6 +42,7 @@ typedef struct image_description {
     int32_t n_note;
 } image_description;
 void image_put_descriptive(image_writer *w, const image_description *d);
+void image_put_ranges(image_writer *w, const deft_contract *c); // the last record
 
 /* What the format has no room for is DEFT_E_UNSUPPORTED. */
 deft_status image_check_limits(const deft_model *m, int32_t n_layer, int32_t n_segment,

@@ -159,6 +159,26 @@ static deft_status read_notes(const image_reader *r, const uint8_t *p, uint32_t 
     return DEFT_OK;
 }
 
+/* What observations can be. */
+static deft_status read_ranges(const image_reader *r, const uint8_t *p, uint32_t n)
+{
+    deft_contract *const c = &r->m->contract;
+    if (n != 8 * (uint32_t)c->n_obs) {
+        return deft_fail(r->err, DEFT_E_FORMAT, "%s: the record of ranges has %u bytes, not %u",
+                         r->where, (unsigned)n, 8 * (unsigned)c->n_obs);
+    }
+    float *const v = deft_arena_copy(r->a, p, n);
+    if (!v) return image_read_no_memory(r);
+    for (int32_t i = 0; i < c->n_obs; i++) {
+        if (v[i] <= v[c->n_obs + i]) continue;
+        return deft_fail(r->err, DEFT_E_FORMAT, "%s: the range of observation %d is empty",
+                         r->where, (int)i);
+    }
+    c->obs_least = v;
+    c->obs_most = v + c->n_obs;
+    return DEFT_OK;
+}
+
 /* Records that decide nothing. */
 static deft_status read_descriptive(const image_reader *r, uint16_t type, const uint8_t *p,
                                     uint32_t n)
@@ -189,6 +209,8 @@ static deft_status read_descriptive(const image_reader *r, uint16_t type, const 
         for (uint32_t i = 0; st == DEFT_OK && i < n; i++) m->n_assumption += p[i] == 0;
         m->assumption = s;
         return st;
+    case DEFT_RECORD_RANGES:
+        return read_ranges(r, p, n);
     default:
         return DEFT_OK;
     }

@@ -221,6 +221,20 @@ void image_put_descriptive(image_writer *w, const image_description *d)
     }
 }
 
+void image_put_ranges(image_writer *w, const deft_contract *c)
+{
+    const float *const range[4] = {NULL, NULL, c->obs_least, c->obs_most};
+    if (!image_end_mask(range, c->n_obs)) return;
+    const size_t start = image_begin_record(w, DEFT_RECORD_RANGES);
+    for (int k = 2; k < 4; k++) {
+        for (int32_t i = 0; i < c->n_obs; i++) {
+            const float open = k == 2 ? -INFINITY : INFINITY;
+            image_put_f32(w, range[k] ? &range[k][i] : &open, 1);
+        }
+    }
+    image_end_record(w, start);
+}
+
 void image_put_header(image_writer *w, const deft_model *m, int32_t n_layer, uint32_t work)
 {
     const deft_contract *c = &m->contract;
@@ -280,6 +294,7 @@ static void put_image(image_writer *w, const job *j)
     }
     const image_description d = {m, true, j->layer_name, m->n_layer, NULL, 0};
     image_put_descriptive(w, &d);
+    image_put_ranges(w, c);
 }
 
 deft_status image_check_limits(const deft_model *m, int32_t n_layer, int32_t n_segment,

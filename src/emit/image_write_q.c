@@ -363,6 +363,7 @@ static void put_image(image_writer *w, const job *j)
         image_put_proofs(w, q);
         image_end_record(w, start);
     }
+    if (!j->opt->no_names) image_put_ranges(w, c);
 }
 
 static bool has_memory(const deft_qmodel *q)

@@ -57,7 +57,9 @@ static json_t *obs_json(const deft_contract *c)
         put(o, "offset", floats_json(c->obs_offset, c->n_obs)) &&
         put(o, "scale", floats_json(c->obs_scale, c->n_obs)) &&
         put(o, "lo", floats_json(c->obs_lo, c->n_obs)) &&
-        put(o, "hi", floats_json(c->obs_hi, c->n_obs)))
+        put(o, "hi", floats_json(c->obs_hi, c->n_obs)) &&
+        (!c->obs_least || put(o, "least", floats_json(c->obs_least, c->n_obs))) &&
+        (!c->obs_most || put(o, "most", floats_json(c->obs_most, c->n_obs))))
         return o;
     json_decref(o);
     return NULL;
@@ -286,7 +288,10 @@ static deft_status read_numbers(const contract_reader *r, const json_t *root)
     deft_contract *c = &r->m->contract;
     const bool folded = json_is_true(json_object_get(root, "folded"));
     numbers text = {0}, graph = {c->obs_offset, c->obs_scale, c->obs_lo, c->obs_hi};
-    deft_status s = get_numbers(r, json_object_get(root, "obs"), c->n_obs, &text);
+    const json_t *const obs = json_object_get(root, "obs");
+    deft_status s = get_floats(r, obs, "least", c->n_obs, -INFINITY, &c->obs_least);
+    if (s == DEFT_OK) s = get_floats(r, obs, "most", c->n_obs, INFINITY, &c->obs_most);
+    if (s == DEFT_OK) s = get_numbers(r, obs, c->n_obs, &text);
     if (s == DEFT_OK) s = settle(r, folded, "observations", c->n_obs, &text, &graph);
     if (s != DEFT_OK) return s;
     c->obs_offset = graph.offset;

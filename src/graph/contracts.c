@@ -1,4 +1,4 @@
-/* contracts.c - the contracts that are known by name, and feeding back the previous action. */
+/* contracts.c - the contracts that are known by name. */
 #include "graph/model_private.h"
 
 #include <math.h>
@@ -88,156 +88,9 @@ static deft_status no_memory(deft_error *err)
     return deft_fail(err, DEFT_E_SPACE, "no memory for the contract");
 }
 
-/* --- the previous action --------------------------------------------------------------------- */
-
-/* Inputs [from, from + count) are the previous action. */
-typedef struct prev_range {
-    int32_t from, count;
-    deft_segment by; // what replaces them, from its element 0 on
-} prev_range;
-
-static bool reads_previous(const deft_model *m)
-{
-    for (int32_t k = 0; k <= m->n_layer; k++) {
-        deft_segment *s;
-        const int32_t n = model_segments(m, k, &s);
-        for (int32_t i = 0; i < n; i++)
-            if (s[i].kind == DEFT_SRC_PREV) return true;
-    }
-    return false;
-}
-
-/* Cuts one segment where the range begins and ends; returns how many pieces. */
-static int32_t cut(const deft_segment *s, const prev_range *r, deft_segment piece[3])
-{
-    if (s->kind != DEFT_SRC_OBS) {
-        piece[0] = *s;
-        return 1;
-    }
-    const int32_t edge[] = {r->from, r->from + r->count, INT32_MAX};
-    int32_t at = s->offset, n = 0;
-    for (int32_t e = 0; e < 3; e++) {
-        const int32_t end = s->offset + s->length < edge[e] ? s->offset + s->length : edge[e];
-        if (at >= end) continue;
-        piece[n] = e == 1 ? r->by : *s;
-        piece[n].offset = e == 0 ? at : e == 1 ? at - r->from : at - r->count;
-        piece[n++].length = end - at;
-        at = end;
-    }
-    return n;
-}
-
-static deft_status replace_segments(deft_model *m, deft_segment **in, int32_t *n_in,
-                                    const prev_range *r)
-{
-    const int32_t n = *n_in;
-    deft_segment *s = DEFT_NEW_ARRAY(m->arena, deft_segment, 3 * (size_t)n);
-    if (!s) return DEFT_E_SPACE;
-    int32_t to = 0;
-    for (int32_t i = 0; i < n; i++) to += cut(&(*in)[i], r, s + to);
-    *in = s;
-    *n_in = to;
-    return DEFT_OK;
-}
-
 static float at_or(const float *x, int32_t i, float otherwise)
 {
     return x ? x[i] : otherwise;
-}
-
-/* Does the contract do anything to these inputs? */
-static bool is_normalised(const deft_contract *c, int32_t from, int32_t count)
-{
-    for (int32_t i = from; i < from + count; i++)
-        if (at_or(c->obs_offset, i, 0) != 0 || at_or(c->obs_scale, i, 1) != 1 ||
-            at_or(c->obs_lo, i, -INFINITY) != -INFINITY ||
-            at_or(c->obs_hi, i, INFINITY) != INFINITY)
-            return true;
-    return false;
-}
-
-/* A layer that does to the previous action what the contract did to it as an observation. */
-static deft_status make_affine(deft_model *m, const prev_range *r, deft_layer *l, deft_error *err)
-{
-    const deft_contract *c = &m->contract;
-    *l = (deft_layer){.kind = DEFT_LAYER_AFFINE, .name = "previous action", .n_segment = 1};
-    l->n_in = l->n_out = r->count;
-    l->in = DEFT_NEW(m->arena, deft_segment);
-    l->weight = DEFT_NEW_ARRAY(m->arena, float, r->count);
-    l->bias = DEFT_NEW_ARRAY(m->arena, float, r->count);
-    if (!l->in || !l->weight || !l->bias) return no_memory(err);
-    *l->in = (deft_segment){DEFT_SRC_PREV, 0, 0, r->count};
-    const float lo = at_or(c->obs_lo, r->from, -INFINITY);
-    const float hi = at_or(c->obs_hi, r->from, INFINITY);
-    if (lo != -INFINITY || hi != INFINITY) l->activation = (deft_activation){DEFT_ACT_CLIP, lo, hi};
-    for (int32_t i = 0; i < r->count; i++) {
-        const int32_t o = r->from + i;
-        l->weight[i] = at_or(c->obs_scale, o, 1);
-        l->bias[i] = -(at_or(c->obs_offset, o, 0) * l->weight[i]);
-        if (at_or(c->obs_lo, o, -INFINITY) != lo || at_or(c->obs_hi, o, INFINITY) != hi)
-            return deft_fail(err, DEFT_E_UNSUPPORTED,
-                             "the previous action's elements are clipped to different ranges");
-    }
-    return DEFT_OK;
-}
-
-/* Puts l before all other layers. */
-static deft_status insert_first(deft_model *m, const deft_layer *l, deft_error *err)
-{
-    if (m->n_layer >= MODEL_MAX_LAYERS)
-        return deft_fail(err, DEFT_E_UNSUPPORTED, "the policy has too many layers");
-    deft_layer *all = DEFT_NEW_ARRAY(m->arena, deft_layer, (size_t)m->n_layer + 1);
-    if (!all) return no_memory(err);
-    for (int32_t k = 0; k <= m->n_layer; k++) {
-        deft_segment *s;
-        const int32_t n = model_segments(m, k, &s);
-        for (int32_t i = 0; i < n; i++)
-            if (s[i].kind == DEFT_SRC_LAYER || s[i].kind == DEFT_SRC_STATE) s[i].index++;
-    }
-    all[0] = *l;
-    memcpy(all + 1, m->layer, (size_t)m->n_layer * sizeof *all);
-    m->layer = all;
-    m->n_layer++;
-    return DEFT_OK;
-}
-
-/* The first n observations are no more. */
-static void drop_first(deft_contract *c, int32_t n)
-{
-    if (c->obs_name) c->obs_name += n;
-    if (c->obs_unit) c->obs_unit += n;
-    if (c->obs_offset) c->obs_offset += n;
-    if (c->obs_scale) c->obs_scale += n;
-    if (c->obs_lo) c->obs_lo += n;
-    if (c->obs_hi) c->obs_hi += n;
-}
-
-deft_status deft_model_feed_previous(deft_model *m, bool first, deft_error *err)
-{
-    deft_contract *c = &m->contract;
-    if (reads_previous(m))
-        return deft_fail(err, DEFT_E_MISMATCH, "the policy reads the previous action already");
-    if (c->n_obs <= c->n_act)
-        return deft_fail(err, DEFT_E_MISMATCH,
-                         "%d inputs cannot hold %d previous actions and observations",
-                         (int)c->n_obs, (int)c->n_act);
-    prev_range r = {first ? 0 : c->n_obs - c->n_act, c->n_act, {DEFT_SRC_PREV, 0, 0, 0}};
-    if (is_normalised(c, r.from, r.count)) {
-        deft_layer l;
-        deft_status s = make_affine(m, &r, &l, err);
-        if (s == DEFT_OK) s = insert_first(m, &l, err);
-        if (s != DEFT_OK) return s;
-        r.by.kind = DEFT_SRC_LAYER;
-    }
-    deft_status s = DEFT_OK;
-    for (int32_t k = 0; s == DEFT_OK && k < m->n_layer; k++)
-        s = replace_segments(m, &m->layer[k].in, &m->layer[k].n_segment, &r);
-    if (s == DEFT_OK) s = replace_segments(m, &m->out, &m->n_out_segment, &r);
-    if (s != DEFT_OK) return no_memory(err);
-    c->n_obs -= c->n_act;
-    if (first) drop_first(c, c->n_act);
-    m->changed = true;
-    return deft_model_check(m, err);
 }
 
 /* --- contracts by name ----------------------------------------------------------------------- */
@@ -249,6 +102,11 @@ static const known_contract *find(const char *name)
     return NULL;
 }
 
+bool deft_contract_has_name(const char *name)
+{
+    return find(name) != NULL;
+}
+
 /* What the world's value has to be multiplied by to be what the policy's normaliser takes now. */
 static double factor(const known_contract *from, const known_contract *to, int32_t i)
 {
@@ -256,6 +114,22 @@ static double factor(const known_contract *from, const known_contract *to, int32
     const bool was_raw = from && from->obs == to->obs && !from->divided;
     if (was_raw == !to->divided) return 1;
     return was_raw ? (double)to->obs[i].max : 1 / (double)to->obs[i].max;
+}
+
+/* What observations can be, in the unit in which they come now. */
+static deft_status rescale_ranges(deft_model *m, const known_contract *from,
+                                  const known_contract *k, deft_error *err)
+{
+    float **const range[2] = {&m->contract.obs_least, &m->contract.obs_most};
+    for (int j = 0; j < 2; j++) {
+        if (!*range[j]) continue;
+        float *v = DEFT_NEW_ARRAY(m->arena, float, k->n_obs);
+        if (!v) return no_memory(err);
+        for (int32_t i = 0; i < k->n_obs; i++)
+            v[i] = (float)((double)(*range[j])[i] / factor(from, k, i));
+        *range[j] = v;
+    }
+    return DEFT_OK;
 }
 
 /* x = (f obs - offset) scale = (obs - offset / f) (f scale) */
@@ -281,7 +155,7 @@ static deft_status set_observations(deft_model *m, const known_contract *k, deft
     c->obs_unit = unit;
     c->obs_scale = any_scale ? scale : NULL;
     if (c->obs_offset) c->obs_offset = offset;
-    return DEFT_OK;
+    return rescale_ranges(m, from, k, err);
 }
 
 /* The tighter of the policy's own limits and the contract's; the contract's if they are apart. */

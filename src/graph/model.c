@@ -209,6 +209,10 @@ static const char *check_contract(const deft_contract *c)
     for (int32_t i = 0; i < c->n_obs; i++)
         if (!((c->obs_lo ? c->obs_lo[i] : -INFINITY) <= (c->obs_hi ? c->obs_hi[i] : INFINITY)))
             return "clips an observation to an empty range";
+    for (int32_t i = 0; i < c->n_obs; i++)
+        if (!((c->obs_least ? c->obs_least[i] : -INFINITY) <=
+              (c->obs_most ? c->obs_most[i] : INFINITY)))
+            return "says that an observation has an empty range";
     for (int32_t i = 0; i < c->n_act; i++)
         if (!((c->act_lo ? c->act_lo[i] : -INFINITY) <= (c->act_hi ? c->act_hi[i] : INFINITY)))
             return "clips an action to an empty range";

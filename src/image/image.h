@@ -40,6 +40,7 @@ typedef enum deft_record_type {
     DEFT_RECORD_NOTES,
     DEFT_RECORD_ASSUMPTIONS,
     DEFT_RECORD_PROOFS,
+    DEFT_RECORD_RANGES, // of observations
 } deft_record_type;
 
 /* The numbers of deft_layer_kind and deft_source_kind, repeated here because the runtime does not
