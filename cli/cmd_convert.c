@@ -18,7 +18,8 @@ static const cli_opt opts[] = {
     {"format", "onnx|deft", "the format, where the ending does not say it", CLI_CHOICE, 0,
      offsetof(args, format), 0, 0},
     {"layout", "rows|panels",
-     "of an integer image's matrices: rows for small devices, panels for hosts (default: as it is)",
+     "of an image's matrices: rows for small devices (default), panels for hosts; hosts lay out "
+     "either anew when they load it",
      CLI_CHOICE, 0, offsetof(args, layout), 0, 0},
     {"force", NULL, CLI_FORCE_HELP, CLI_FLAG, 0, offsetof(args, force), 0, 0},
     {.kind = CLI_END},
@@ -41,14 +42,17 @@ static const char *format_of(const args *a)
     return ends_with(a->out, ".onnx") ? "onnx" : ends_with(a->out, ".deft") ? "deft" : NULL;
 }
 
-/* The image to write. */
+/* The image to write: the file's own where that is it. */
 static deft_status image_of(const args *a, const deft_loaded *l, deft_bytes *out, deft_error *err)
 {
-    *out = l->qmodel ? l->stored : l->image;
-    if (!l->qmodel || !a->layout) return DEFT_OK;
+    const bool rows = !a->layout || strcmp(a->layout, "rows") == 0;
+    const bool stored_rows = l->qmodel ? l->written.layout == DEFT_IMAGE_ROWS : l->stored_rows;
+    *out = l->stored;
+    if (l->stored.size && stored_rows == rows) return DEFT_OK;
     deft_image_options opt = l->written;
-    opt.layout = strcmp(a->layout, "rows") == 0 ? DEFT_IMAGE_ROWS : DEFT_IMAGE_PANELS;
-    return deft_image_write_q(l->qmodel, &opt, l->arena, out, err);
+    opt.layout = rows ? DEFT_IMAGE_ROWS : DEFT_IMAGE_PANELS;
+    return l->qmodel ? deft_image_write_q(l->qmodel, &opt, l->arena, out, err)
+                     : deft_image_write_for(l->model, opt.layout, l->arena, out, err);
 }
 
 static int convert(const args *a, const deft_loaded *l, const char *format)
@@ -56,14 +60,12 @@ static int convert(const args *a, const deft_loaded *l, const char *format)
     deft_error err = {DEFT_OK, ""};
     deft_bytes bytes;
     const bool onnx = strcmp(format, "onnx") == 0;
-    if (image_of(a, l, &bytes, &err) != DEFT_OK) return cli_fail(&cmd_convert, &err);
-    if (a->layout && (onnx || !l->qmodel)) {
-        return cli_misuse(&cmd_convert, "--layout is for images of integers");
-    }
+    if (a->layout && onnx) return cli_misuse(&cmd_convert, "--layout is for images");
     if (!(onnx ? l->model != NULL : l->image.size > 0)) {
         return cli_fail_text(&cmd_convert, "%s: %s", cli_escaped(l->path, l->arena), l->reason);
     }
-    if (onnx && deft_onnx_write(l->model, l->arena, &bytes, &err) != DEFT_OK) {
+    if ((onnx ? deft_onnx_write(l->model, l->arena, &bytes, &err) : image_of(a, l, &bytes, &err)) !=
+        DEFT_OK) {
         return cli_fail(&cmd_convert, &err);
     }
     if (cli_write_file(a->out, bytes.data, bytes.size, &err) != DEFT_OK) {

@@ -46,8 +46,8 @@ static const cli_opt opts[] = {
     {"no-bias-correction", NULL, "leave biases as they are", CLI_FLAG, 0,
      AT(quant.no_bias_correction), 0, 0},
     {"layout", "rows|panels",
-     "of matrices: rows for small devices, panels for hosts (default: this "
-     "machine's)",
+     "of matrices: rows for small devices (default), panels for hosts; hosts lay out either anew "
+     "when they load it",
      CLI_CHOICE, 0, AT(layout), 0, 0},
     {"force", NULL, CLI_FORCE_HELP, CLI_FLAG, 0, AT(force), 0, 0},
     {"json", NULL, "print JSON", CLI_FLAG, 0, AT(json), 0, 0},
@@ -152,10 +152,8 @@ static int print_json(const args *a, const deft_quant_report *r, size_t size)
 static int quantize(const args *a, const deft_loaded *l, const deft_calibration *c)
 {
     deft_error err = {DEFT_OK, ""};
-    const deft_image_options layout = {.layout = !a->layout ? DEFT_IMAGE_AUTO
-                                                 : strcmp(a->layout, "rows") == 0
-                                                     ? DEFT_IMAGE_ROWS
-                                                     : DEFT_IMAGE_PANELS};
+    const bool panels = a->layout && strcmp(a->layout, "panels") == 0;
+    const deft_image_options layout = {.layout = panels ? DEFT_IMAGE_PANELS : DEFT_IMAGE_ROWS};
     deft_qmodel *q = NULL;
     deft_bytes image = {NULL, 0};
     deft_quant_report report;

@@ -47,9 +47,11 @@ typedef struct deft_loaded {
                          // for integer images
     deft_qmodel *qmodel; // of an integer image; NULL for all else
     deft_image_options written; // how the integer image was
-    deft_bytes image;    // what runs: empty for such graphs; begins on a cache line. Integer images
-                         // for small devices are laid out anew for this machine's kernels
-    deft_bytes stored;   // an integer image as it is in the file
+    deft_bytes image;    // what runs: empty for such graphs; begins on a cache line. Images for
+                         // small devices are laid out anew for this machine's kernels
+    deft_bytes stored;   // an image as it is in the file; empty for graphs, checkpoints and images
+                         // that options changed
+    bool stored_rows;    // its matrices of floats are in rows
     const char *reason;  // why there is no model, "" where there is one
     const char *note;    // something beside the policy that may belong to it, or ""
     const char *numbers; // of the image's matrices: "float32", "int8", "int4, int8", ...; or ""

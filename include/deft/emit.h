@@ -10,14 +10,16 @@
 extern "C" {
 #endif
 
-/* The image of a float32 policy (docs/format.md). Bytes live in the arena, 16-byte aligned. */
-deft_status deft_image_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err);
-
 typedef enum deft_image_layout { // of matrices
     DEFT_IMAGE_AUTO = 0,         // what this machine's kernels run fastest
     DEFT_IMAGE_ROWS,             // for small devices
     DEFT_IMAGE_PANELS,           // for x86-64 and AArch64
 } deft_image_layout;
+
+/* The image of a float32 policy (docs/format.md). Bytes live in the arena, 16-byte aligned. */
+deft_status deft_image_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err);
+deft_status deft_image_write_for(const deft_model *m, deft_image_layout layout, deft_arena *a,
+                                 deft_bytes *out, deft_error *err);
 
 /* Zero means the default. */
 typedef struct deft_image_options {

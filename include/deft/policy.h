@@ -44,7 +44,8 @@ typedef struct deft_policy {
     uint32_t state_offset, state_size, value_offset, scratch_offset, act_offset;
 } deft_policy;
 
-/* Bytes of arena the image needs (> 0), or a deft_status (< 0). Checks all that init checks. */
+/* Bytes of arena the image needs (> 0), or a deft_status (< 0): what init would refuse of the image
+ * with this runtime's own kernels. */
 int32_t deft_policy_size(const void *image, size_t image_size);
 /* With an arena of so many bytes every layer's output stays readable until the next step
  * (deft_policy_layer); integer policies need fewer, because memory is used again.
@@ -54,10 +55,11 @@ int32_t deft_policy_size_kept(const void *image, size_t image_size);
 /* Validates the image, binds it to the arena, resets. Nothing to release.
  * DEFT_E_ARG, DEFT_E_FORMAT, DEFT_E_VERSION, DEFT_E_LAYOUT (a layout that the kernels do not
  * serve), DEFT_E_UNSUPPORTED (a policy of a kind that they or this runtime leave out),
- * DEFT_E_SPACE; then *p is zeroed. */
+ * DEFT_E_SPACE; then *p is zeroed, and step, selftest and layer refuse it with DEFT_E_ARG. */
 deft_status deft_policy_init(deft_policy *p, const deft_policy_config *cfg);
 
-/* Start of an episode: state and previous action to their initial values. */
+/* Start of an episode: state and previous action to their initial values. Does nothing where init
+ * failed. */
 void deft_policy_reset(deft_policy *p);
 
 /* One control step, in bounded time.
@@ -66,7 +68,8 @@ void deft_policy_reset(deft_policy *p);
  *                         the units of the contract; NULL: the last act
  *   act [n_act]           in the units of the contract, within its limits
  * DEFT_E_RANGE if an observation or applied_prev is not finite, or drives the float arithmetic of
- * the network out of the range of finite numbers; act and state are then untouched. */
+ * the network out of the range of finite numbers, DEFT_E_ARG where init failed; act and state are
+ * then untouched. */
 deft_status deft_policy_step(deft_policy *p, const float *obs, const float *applied_prev,
                              float *act);
 
@@ -84,7 +87,8 @@ deft_status deft_policy_layer(const deft_policy *p, uint32_t index, deft_layer_o
 const float *deft_policy_layer_f32(const deft_policy *p, uint32_t index, uint32_t *n);
 
 /* Runs the image's embedded test (a few recurrent steps) and compares every bit of the actions.
- * Leaves the policy reset. DEFT_E_MISMATCH; DEFT_E_UNSUPPORTED for an image without a test. */
+ * Leaves the policy reset. DEFT_E_MISMATCH; DEFT_E_UNSUPPORTED for an image without a test;
+ * DEFT_E_ARG where init failed. */
 deft_status deft_policy_selftest(deft_policy *p);
 
 #ifdef __cplusplus

@@ -34,6 +34,7 @@ static void add_f32(const deft_image *im, uint32_t k, image_facts *f)
     const uint32_t gates = deft_image_gates(l.kind);
     f->work += (int64_t)SEGMENT * l.n_segment + l.n_in + outputs_work(l.kind, l.n_out);
     if (!gates) return;
+    f->rows |= l.layout == DEFT_LAYOUT_ROWS;
     const int64_t x = (int64_t)gates * l.n_out * l.n_in, h = (int64_t)gates * l.n_out * l.n_out;
     add(f, l.weight, 4 * (size_t)x, DEFT_NUM_F32, x);
     add(f, l.weight_h, 4 * (size_t)h, DEFT_NUM_F32, h);

@@ -10,6 +10,7 @@ enum { IMAGE_MAX_MATRICES = 256 };
 typedef struct image_facts {
     int32_t n_obs, n_act;
     bool integer;
+    bool rows;        // some matrix of floats is in rows
     int64_t macs;     // of the matrices
     int64_t work;     // of a step: about nanoseconds of one core with plain loops
     uint32_t steps;   // of its self-test

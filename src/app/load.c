@@ -192,6 +192,7 @@ static deft_status describe_image(deft_loaded *l, deft_error *err)
     if (s == DEFT_OK) s = image_facts_bounded(&facts, l->image, err);
     if (s != DEFT_OK) return s;
     l->integer = facts.integer;
+    l->stored_rows = facts.rows;
     l->numbers = image_facts_numbers(&facts, l->arena);
     return l->numbers ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory");
 }
@@ -213,7 +214,6 @@ static deft_status load_integers(deft_loaded *l, deft_error *err)
     deft_status s = deft_image_read_q(l->image, l->path, l->arena, &l->qmodel, &l->written, err);
     if (s != DEFT_OK) return s;
     l->reason = "it computes with integers";
-    l->stored = l->image;
     l->assumed = l->qmodel->model->n_assumption;
     if (l->written.layout != DEFT_IMAGE_ROWS) return DEFT_OK;
     deft_image_options opt = l->written;
@@ -223,17 +223,27 @@ static deft_status load_integers(deft_loaded *l, deft_error *err)
     return s == DEFT_OK ? take_image(l, panels, err) : s;
 }
 
+/* The policy of an image of floats, in panels likewise. */
+static deft_status load_floats(deft_loaded *l, deft_error *err)
+{
+    deft_status s = deft_image_read(l->image, l->path, l->arena, &l->model, err);
+    if (s != DEFT_OK) return s;
+    l->assumed = l->model->n_assumption;
+    if (!l->stored_rows) return DEFT_OK;
+    deft_bytes panels;
+    s = deft_image_write(l->model, l->arena, &panels, err);
+    return s == DEFT_OK ? take_image(l, panels, err) : s;
+}
+
 static deft_status load_image(deft_bytes bytes, deft_loaded *l, deft_error *err)
 {
     deft_status s = take_image(l, bytes, err);
+    l->stored = l->image;
     if (s == DEFT_OK) s = describe_image(l, err);
     if (s != DEFT_OK) return s;
     s = selftest(l, err);
     if (s != DEFT_OK) return s;
-    if (l->integer) return load_integers(l, err);
-    s = deft_image_read(l->image, l->path, l->arena, &l->model, err);
-    if (s == DEFT_OK) l->assumed = l->model->n_assumption;
-    return s;
+    return l->integer ? load_integers(l, err) : load_floats(l, err);
 }
 
 /* Is the previous action an input already? */
@@ -340,6 +350,7 @@ static deft_status make_image(deft_loaded *l, deft_error *err)
     }
     deft_status s = deft_image_write(l->model, l->arena, &image, err);
     if (s != DEFT_OK) return s;
+    l->stored = (deft_bytes){NULL, 0};
     s = take_image(l, image, err);
     return s == DEFT_OK ? describe_image(l, err) : s;
 }

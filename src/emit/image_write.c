@@ -407,7 +407,14 @@ deft_status deft_image_write_as(const deft_model *m, uint8_t layout, deft_arena 
     return DEFT_OK;
 }
 
+deft_status deft_image_write_for(const deft_model *m, deft_image_layout layout, deft_arena *a,
+                                 deft_bytes *out, deft_error *err)
+{
+    const uint8_t as = layout == DEFT_IMAGE_ROWS ? DEFT_LAYOUT_ROWS : DEFT_LAYOUT_PANELS128;
+    return deft_image_write_as(m, as, a, out, err);
+}
+
 deft_status deft_image_write(const deft_model *m, deft_arena *a, deft_bytes *out, deft_error *err)
 {
-    return deft_image_write_as(m, DEFT_LAYOUT_PANELS128, a, out, err);
+    return deft_image_write_for(m, DEFT_IMAGE_AUTO, a, out, err);
 }

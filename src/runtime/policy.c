@@ -20,7 +20,8 @@ static const deft_engine *engine_of(const deft_image *im)
 static int32_t size_of(const void *image, size_t image_size, int kept)
 {
     deft_image im;
-    const deft_status s = open_image(&im, image, image_size);
+    deft_status s = open_image(&im, image, image_size);
+    if (s == DEFT_OK) s = engine_of(&im)->served(&im, deft_runtime_parts.kernels);
     if (s != DEFT_OK) return (int32_t)s;
     const int32_t least = engine_of(&im)->size(&im, 0);
     const int32_t more = kept ? engine_of(&im)->size(&im, 1) : least;
@@ -87,6 +88,7 @@ deft_status deft_policy_init(deft_policy *p, const deft_policy_config *cfg)
 
 void deft_policy_reset(deft_policy *p)
 {
+    if (!p->engine) return; // init refused: there is no image and no arena
     p->flags &= (uint16_t) ~(uint16_t)DEFT_POLICY_STARTED;
     p->saturated = 0;
     p->engine->reset(p);
@@ -100,6 +102,7 @@ void deft_policy_clipped(deft_policy *p, uint32_t n)
 deft_status deft_policy_step(deft_policy *p, const float *obs, const float *applied_prev,
                              float *act)
 {
+    if (!p->engine) return DEFT_E_ARG; // init refused
     if (!deft_all_finite(obs, p->n_obs)) return DEFT_E_RANGE;
     if (applied_prev && !deft_all_finite(applied_prev, p->n_act)) return DEFT_E_RANGE;
     const deft_status s = p->engine->step(p, obs, applied_prev, act);
@@ -125,6 +128,7 @@ const float *deft_policy_layer_f32(const deft_policy *p, uint32_t index, uint32_
 
 deft_status deft_policy_selftest(deft_policy *p)
 {
+    if (!p->engine) return DEFT_E_ARG;
     deft_policy_reset(p);
     if (!p->selftest) return DEFT_E_UNSUPPORTED;
     const uint8_t *const payload = (const uint8_t *)p->cfg.image + p->selftest;

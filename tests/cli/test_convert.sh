@@ -58,4 +58,21 @@ expect 0 info "$dir/panels.deft"
 prints 'matrices in panels'
 expect 1 convert "$dir/rows.deft" -o "$dir/x.onnx"
 says 'integers'
-expect 2 convert "$src/models/pendulum/td3.onnx" --layout rows -o "$dir/x.deft"
+# what is written runs on devices as it is: rows, unless somebody wants panels
+expect 0 quantize "$src/models/pendulum/ra-td3.onnx" --env pendulum -n 1 -o "$dir/default.deft"
+cmp -s "$dir/rows.deft" "$dir/default.deft" || fail "quantize does not write rows"
+expect 0 convert "$dir/panels.deft" -o "$dir/again.deft"
+cmp -s "$dir/rows.deft" "$dir/again.deft" || fail "convert does not write rows"
+expect 0 convert "$src/models/pendulum/td3.onnx" -o "$dir/f.deft"
+expect 0 convert "$src/models/pendulum/td3.onnx" --layout rows -o "$dir/f_rows.deft"
+cmp -s "$dir/f.deft" "$dir/f_rows.deft" || fail "floats are not in rows"
+expect 0 convert "$dir/f.deft" --layout panels -o "$dir/f_panels.deft"
+! cmp -s "$dir/f.deft" "$dir/f_panels.deft" || fail "panels of floats are rows"
+expect 0 convert "$dir/f_panels.deft" -o "$dir/again.deft"
+cmp -s "$dir/f.deft" "$dir/again.deft" || fail "floats: rows, panels, rows: another image"
+for p in f f_panels; do
+    expect 0 eval "$dir/$p.deft" --env pendulum -n 3 --json
+    sed '/policy\|seconds\|inference_us/d' "$dir/out" >"$dir/$p.json"
+done
+cmp -s "$dir/f.json" "$dir/f_panels.json" || fail "layouts of floats earn different rewards"
+expect 2 convert "$src/models/pendulum/td3.onnx" --layout rows -o "$dir/x.onnx"

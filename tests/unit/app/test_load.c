@@ -85,11 +85,43 @@ static void test_integer(deft_arena *a)
     }
 }
 
+/* Images for small devices run here as those for hosts do, under the same name. */
+static void test_layouts(deft_arena *a)
+{
+    deft_rng rng;
+    deft_rng_seed(&rng, 7);
+    deft_error err = {DEFT_OK, ""};
+    for (int k = 0; k < 12; k++) {
+        const bool integer = k % 2;
+        deft_bytes rows, panels;
+        if (integer) {
+            const deft_qmodel *const q = random_qmodel(&rng, a, 2 + k, 12);
+            const deft_image_options small = {.layout = DEFT_IMAGE_ROWS};
+            CHECK_OK(deft_image_write_q(q, &small, a, &rows, &err), err);
+            CHECK_OK(deft_image_write_q(q, NULL, a, &panels, &err), err);
+        } else {
+            const deft_model *const m = random_model(&rng, a, 2 + k, 12);
+            CHECK_OK(deft_image_write_for(m, DEFT_IMAGE_ROWS, a, &rows, &err), err);
+            CHECK_OK(deft_image_write(m, a, &panels, &err), err);
+        }
+        deft_loaded x;
+        load(rows, NULL, a, &x);
+        CHECK(x.image.size == panels.size && memcmp(x.image.data, panels.data, panels.size) == 0,
+              "image %d does not run in panels", k);
+        CHECK(x.stored.size == rows.size && memcmp(x.stored.data, rows.data, rows.size) == 0,
+              "image %d is not as it was", k);
+        CHECK(memcmp(rows.data + 32, x.image.data + 32, 32) == 0, "another policy_id");
+        CHECK((uintptr_t)x.image.data % 64 == 0, "not on a cache line");
+        deft_loaded_free(&x);
+    }
+}
+
 int main(void)
 {
     deft_arena *const a = deft_arena_create(0);
     test_float(a);
     test_integer(a);
+    test_layouts(a);
     deft_arena_destroy(a);
     return check_report();
 }

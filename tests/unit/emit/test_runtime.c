@@ -174,9 +174,70 @@ static void test_refusals(void)
     deft_arena_destroy(a);
 }
 
+/* What init refused is zeroed, and nobody writes anywhere for it. */
+static void refuses_all(deft_policy *p, const char *what)
+{
+    static const deft_policy zero;
+    float obs[17], act[8], applied[8] = {0};
+    deft_layer_output out;
+    for (int i = 0; i < 17; i++) obs[i] = NAN; // not even looked at
+    for (int i = 0; i < 8; i++) act[i] = 77;
+    CHECK(memcmp(p, &zero, sizeof zero) == 0, "%s: not zeroed", what);
+    deft_policy_reset(p);
+    CHECK(deft_policy_step(p, obs, NULL, act) == DEFT_E_ARG, "%s: step", what);
+    CHECK(deft_policy_step(p, obs, applied, act) == DEFT_E_ARG, "%s: step", what);
+    CHECK(deft_policy_selftest(p) == DEFT_E_ARG, "%s: self-test", what);
+    CHECK(deft_policy_layer(p, 0, &out) == DEFT_E_ARG && !out.data, "%s: layer", what);
+    for (int i = 0; i < 8; i++) CHECK(act[i] == 77.0f, "%s: act", what);
+    CHECK(memcmp(p, &zero, sizeof zero) == 0, "%s: no longer zero", what);
+}
+
+static void test_failed_init(void)
+{
+    deft_rng r;
+    deft_rng_seed(&r, 3);
+    deft_arena *a = deft_arena_create(0);
+    deft_error err = {0};
+    deft_bytes image = {NULL, 0};
+    CHECK_OK(deft_image_write(paper_model(&r, a, true), a, &image, &err), err);
+    const int32_t size = deft_policy_size(image.data, image.size);
+    uint8_t *const arena = deft_arena_alloc(a, (size_t)size + 16);
+    uint8_t *const bad = deft_arena_copy(a, image.data, image.size);
+    bad[image.size / 2] ^= 4;
+    memset(arena, 0xa5, (size_t)size + 16);
+    const size_t n = (size_t)size;
+    const struct {
+        const char *what;
+        deft_policy_config cfg;
+        deft_status expected;
+    } failures[] = {
+        {"no image", {NULL, image.size, arena, n, NULL}, DEFT_E_ARG},
+        {"no bytes", {image.data, 0, arena, n, NULL}, DEFT_E_FORMAT},
+        {"crooked image", {image.data + 4, image.size - 4, arena, n, NULL}, DEFT_E_ARG},
+        {"cut image", {image.data, image.size - 16, arena, n, NULL}, DEFT_E_FORMAT},
+        {"corrupted image", {bad, image.size, arena, n, NULL}, DEFT_E_FORMAT},
+        {"no arena", {image.data, image.size, NULL, n, NULL}, DEFT_E_ARG},
+        {"crooked arena", {image.data, image.size, arena + 8, n, NULL}, DEFT_E_ARG},
+        {"small arena", {image.data, image.size, arena, n - 1, NULL}, DEFT_E_SPACE},
+    };
+    for (size_t k = 0; k < sizeof failures / sizeof *failures; k++) {
+        deft_policy p;
+        memset(&p, 0x5a, sizeof p);
+        const deft_status s = deft_policy_init(&p, &failures[k].cfg);
+        CHECK(s == failures[k].expected, "%s: %d", failures[k].what, (int)s);
+        refuses_all(&p, failures[k].what);
+    }
+    deft_policy p;
+    CHECK(deft_policy_init(&p, NULL) == DEFT_E_ARG, "no configuration");
+    refuses_all(&p, "no configuration");
+    for (int32_t i = 0; i < size + 16; i++) CHECK(arena[i] == 0xa5, "the arena was written to");
+    deft_arena_destroy(a);
+}
+
 int main(void)
 {
     test_random_models();
+    test_failed_init();
     test_refusals();
     return check_report();
 }
