@@ -68,7 +68,7 @@ static deft_status read_joint_names(const reader *r, const json_place *joints)
 {
     const json_place at = json_member(joints, "names");
     const char **name = NULL;
-    deft_status s = json_get_texts(&r->s, &at, r->n_joint, true, &name);
+    deft_status s = json_get_texts(&r->s, &at, r->n_joint, true, MAX_NAME, &name);
     if (s != DEFT_OK || !name) return s;
     for (int32_t i = 0; i < r->n_joint; i++) {
         const json_place x = json_element(&at, (size_t)i);
@@ -234,7 +234,7 @@ static deft_status name_term(const reader *r, const json_place *at, deft_contrac
     const char *name = NULL;
     if (one.value && all.value)
         return json_wrong(&r->s, at, DEFT_E_FORMAT, "has both name and names: one of them");
-    if (all.value) return json_get_texts(&r->s, &all, t->size, true, &t->name);
+    if (all.value) return json_get_texts(&r->s, &all, t->size, true, MAX_NAME, &t->name);
     const deft_status s = json_get_text(&r->s, &one, MAX_NAME, &name);
     if (s != DEFT_OK) return s;
     if (!*name) return json_wrong(&r->s, &one, DEFT_E_FORMAT, "is empty");
@@ -265,7 +265,7 @@ static deft_status read_sensed(reader *r, const json_place *at, deft_contract_te
     if (s == DEFT_OK) s = read_size(r, at, 1, &t->size);
     if (s == DEFT_OK) s = add_width(r, at, t->size);
     if (s == DEFT_OK) s = name_term(r, at, t);
-    if (s == DEFT_OK) s = json_get_texts(&r->s, &unit, t->size, false, &t->unit);
+    if (s == DEFT_OK) s = json_get_texts(&r->s, &unit, t->size, false, MAX_NAME, &t->unit);
     return s == DEFT_OK ? read_ranges(r, at, "limits", t->size, limits) : s;
 }
 
@@ -353,9 +353,9 @@ static deft_status read_actions(const reader *r, const json_place *root)
     if (s == DEFT_OK) s = read_size(r, &at, 0, &f->n_act);
     if (s == DEFT_OK && f->n_act == 0)
         s = json_wrong(&r->s, &at, DEFT_E_FORMAT, "must say names, or at least size");
-    if (s == DEFT_OK) s = json_get_texts(&r->s, &names, f->n_act, true, &f->act_name);
+    if (s == DEFT_OK) s = json_get_texts(&r->s, &names, f->n_act, true, MAX_NAME, &f->act_name);
     if (s == DEFT_OK && f->act_name) s = check_names(r, &names, f->act_name, f->n_act);
-    if (s == DEFT_OK) s = json_get_texts(&r->s, &unit, f->n_act, false, &f->act_unit);
+    if (s == DEFT_OK) s = json_get_texts(&r->s, &unit, f->n_act, false, MAX_NAME, &f->act_unit);
     if (s == DEFT_OK) s = read_ranges(r, &at, "clip", f->n_act, clip);
     if (s == DEFT_OK) s = read_scale(r, &at, f->n_act, &f->act_scale);
     if (s == DEFT_OK) s = read_offset(r, &at, f->n_act, &f->act_offset);

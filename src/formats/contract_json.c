@@ -1,5 +1,6 @@
 /* contract_json.c - the contract and what else ONNX cannot say, as JSON. */
 #include "formats/contract_json.h"
+#include "formats/json_read.h"
 
 #include <float.h>
 #include <jansson.h>
@@ -160,75 +161,41 @@ char *contract_to_json(const deft_model *m, deft_arena *a)
 /* --- reading --------------------------------------------------------------------------------- */
 
 typedef struct contract_reader {
+    json_source s;
     deft_model *m;
-    deft_error *err;
 } contract_reader;
 
-static deft_status wrong(const contract_reader *r, const char *key, const char *what)
+/* Lists may be null, or absent: then they say nothing. */
+static bool is_said(const json_place *at)
 {
-    return deft_fail(r->err, DEFT_E_FORMAT, "deft.contract: '%s' %s", key, what);
-}
-
-/* The list under key, NULL where it is null or absent. */
-static deft_status get_list(const contract_reader *r, const json_t *o, const char *key, int32_t n,
-                            const json_t **out)
-{
-    const json_t *list = json_object_get(o, key);
-    *out = NULL;
-    if (!list || json_is_null(list)) return DEFT_OK;
-    if (!json_is_array(list)) return wrong(r, key, "is no list");
-    if (json_array_size(list) != (size_t)n)
-        return deft_fail(r->err, DEFT_E_MISMATCH, "deft.contract: '%s' lists %zu of %d", key,
-                         json_array_size(list), (int)n);
-    *out = list;
-    return DEFT_OK;
+    return at->value && !json_is_null(at->value);
 }
 
 /* null among the numbers stands for `infinite`; 0 forbids it. */
-static deft_status get_floats(const contract_reader *r, const json_t *o, const char *key, int32_t n,
-                              float infinite, float **out)
+static deft_status get_floats(const contract_reader *r, const json_place *of, const char *key,
+                              int32_t n, float infinite, float **out)
 {
-    const json_t *list = NULL;
-    const deft_status s = get_list(r, o, key, n, &list);
+    const json_place at = json_member(of, key);
     *out = NULL;
-    if (s != DEFT_OK || !list) return s;
-    float *v = DEFT_NEW_ARRAY(r->m->arena, float, n);
-    if (!v) return deft_fail(r->err, DEFT_E_SPACE, "no memory for the contract");
-    for (int32_t i = 0; i < n; i++) {
-        const json_t *x = json_array_get(list, (size_t)i);
-        const double d = json_number_value(x);
-        if (json_is_null(x) && infinite != 0)
-            v[i] = infinite;
-        else if (json_is_number(x) && fabs(d) <= (double)FLT_MAX)
-            v[i] = (float)d;
-        else
-            return wrong(r, key, "holds something that is no number");
+    if (!is_said(&at)) return DEFT_OK;
+    deft_status s = json_check_list(&r->s, &at, n, true);
+    float *v = DEFT_NEW_ARRAY(r->s.a, float, n);
+    if (s == DEFT_OK && !v) s = deft_fail(r->s.err, DEFT_E_SPACE, "no memory for the contract");
+    for (int32_t i = 0; s == DEFT_OK && i < n; i++) {
+        const json_place x = json_element(&at, (size_t)i);
+        v[i] = infinite;
+        if (!json_is_null(x.value) || infinite == 0) s = json_get_number(&r->s, &x, &v[i]);
     }
-    *out = v;
-    return DEFT_OK;
-}
-
-static deft_status get_text(const contract_reader *r, const json_t *j, const char *key,
-                            const char **out)
-{
-    if (!json_is_string(j)) return wrong(r, key, "holds something that is no text");
-    *out = deft_arena_strndup(r->m->arena, json_string_value(j), json_string_length(j));
-    return *out ? DEFT_OK : deft_fail(r->err, DEFT_E_SPACE, "no memory for the contract");
-}
-
-static deft_status get_texts(const contract_reader *r, const json_t *o, const char *key, int32_t n,
-                             const char ***out)
-{
-    const json_t *list = NULL;
-    deft_status s = get_list(r, o, key, n, &list);
-    *out = NULL;
-    if (s != DEFT_OK || !list) return s;
-    const char **v = DEFT_NEW_ARRAY(r->m->arena, const char *, n);
-    if (!v) return deft_fail(r->err, DEFT_E_SPACE, "no memory for the contract");
-    for (int32_t i = 0; s == DEFT_OK && i < n; i++)
-        s = get_text(r, json_array_get(list, (size_t)i), key, &v[i]);
-    *out = v;
+    if (s == DEFT_OK) *out = v;
     return s;
+}
+
+static deft_status get_texts(const contract_reader *r, const json_place *of, const char *key,
+                             int32_t n, const char ***out)
+{
+    const json_place at = json_member(of, key);
+    *out = NULL;
+    return is_said(&at) ? json_get_texts(&r->s, &at, n, true, SIZE_MAX, out) : DEFT_OK;
 }
 
 /* Limits of the largest float are how the graph writes none. */
@@ -252,7 +219,8 @@ typedef struct numbers {
     float *offset, *scale, *lo, *hi;
 } numbers;
 
-static deft_status get_numbers(const contract_reader *r, const json_t *o, int32_t n, numbers *out)
+static deft_status get_numbers(const contract_reader *r, const json_place *o, int32_t n,
+                               numbers *out)
 {
     deft_status s = get_floats(r, o, "offset", n, 0, &out->offset);
     if (s == DEFT_OK) s = get_floats(r, o, "scale", n, 0, &out->scale);
@@ -279,19 +247,19 @@ static deft_status settle(const contract_reader *r, bool folded, const char *wha
     }
     if (folded && same(graph, &none, n))
         return deft_model_assume(r->m, "the scaling of the %s stays among the layers", what);
-    return deft_fail(r->err, DEFT_E_MISMATCH,
+    return deft_fail(r->s.err, DEFT_E_MISMATCH,
                      "deft.contract: the scaling of the %s is not the one in the graph", what);
 }
 
-static deft_status read_numbers(const contract_reader *r, const json_t *root)
+static deft_status read_numbers(const contract_reader *r, const json_place *root)
 {
     deft_contract *c = &r->m->contract;
-    const bool folded = json_is_true(json_object_get(root, "folded"));
+    const bool folded = json_is_true(json_object_get(root->value, "folded"));
     numbers text = {0}, graph = {c->obs_offset, c->obs_scale, c->obs_lo, c->obs_hi};
-    const json_t *const obs = json_object_get(root, "obs");
-    deft_status s = get_floats(r, obs, "least", c->n_obs, -INFINITY, &c->obs_least);
-    if (s == DEFT_OK) s = get_floats(r, obs, "most", c->n_obs, INFINITY, &c->obs_most);
-    if (s == DEFT_OK) s = get_numbers(r, obs, c->n_obs, &text);
+    const json_place obs = json_member(root, "obs"), act = json_member(root, "act");
+    deft_status s = get_floats(r, &obs, "least", c->n_obs, -INFINITY, &c->obs_least);
+    if (s == DEFT_OK) s = get_floats(r, &obs, "most", c->n_obs, INFINITY, &c->obs_most);
+    if (s == DEFT_OK) s = get_numbers(r, &obs, c->n_obs, &text);
     if (s == DEFT_OK) s = settle(r, folded, "observations", c->n_obs, &text, &graph);
     if (s != DEFT_OK) return s;
     c->obs_offset = graph.offset;
@@ -299,7 +267,7 @@ static deft_status read_numbers(const contract_reader *r, const json_t *root)
     c->obs_lo = graph.lo;
     c->obs_hi = graph.hi;
     graph = (numbers){c->act_offset, c->act_scale, c->act_lo, c->act_hi};
-    s = get_numbers(r, json_object_get(root, "act"), c->n_act, &text);
+    s = get_numbers(r, &act, c->n_act, &text);
     if (s == DEFT_OK) s = settle(r, folded, "actions", c->n_act, &text, &graph);
     if (s != DEFT_OK) return s;
     c->act_offset = graph.offset;
@@ -309,23 +277,25 @@ static deft_status read_numbers(const contract_reader *r, const json_t *root)
     return DEFT_OK;
 }
 
-static deft_status read_texts(const contract_reader *r, const json_t *root)
+static deft_status read_texts(const contract_reader *r, const json_place *root)
 {
     deft_contract *c = &r->m->contract;
-    const json_t *obs = json_object_get(root, "obs"), *act = json_object_get(root, "act");
-    deft_status s = get_text(r, json_object_get(root, "name"), "name", &c->name);
-    if (s == DEFT_OK) s = get_texts(r, obs, "name", c->n_obs, &c->obs_name);
-    if (s == DEFT_OK) s = get_texts(r, obs, "unit", c->n_obs, &c->obs_unit);
-    if (s == DEFT_OK) s = get_texts(r, act, "name", c->n_act, &c->act_name);
-    if (s == DEFT_OK) s = get_texts(r, act, "unit", c->n_act, &c->act_unit);
-    const json_t *notes = json_object_get(root, "notes");
-    const size_t n = json_array_size(notes);
-    deft_meta *note = DEFT_NEW_ARRAY(r->m->arena, deft_meta, n);
-    if (s == DEFT_OK && !note) return deft_fail(r->err, DEFT_E_SPACE, "no memory for the contract");
+    const json_place obs = json_member(root, "obs"), act = json_member(root, "act");
+    const json_place name = json_member(root, "name"), notes = json_member(root, "notes");
+    deft_status s = json_get_text(&r->s, &name, SIZE_MAX, &c->name);
+    if (s == DEFT_OK) s = get_texts(r, &obs, "name", c->n_obs, &c->obs_name);
+    if (s == DEFT_OK) s = get_texts(r, &obs, "unit", c->n_obs, &c->obs_unit);
+    if (s == DEFT_OK) s = get_texts(r, &act, "name", c->n_act, &c->act_name);
+    if (s == DEFT_OK) s = get_texts(r, &act, "unit", c->n_act, &c->act_unit);
+    const size_t n = json_array_size(notes.value);
+    deft_meta *note = DEFT_NEW_ARRAY(r->s.a, deft_meta, n);
+    if (s == DEFT_OK && !note)
+        return deft_fail(r->s.err, DEFT_E_SPACE, "no memory for the contract");
     for (size_t i = 0; s == DEFT_OK && i < n; i++) {
-        const json_t *pair = json_array_get(notes, i);
-        s = get_text(r, json_array_get(pair, 0), "notes", &note[i].key);
-        if (s == DEFT_OK) s = get_text(r, json_array_get(pair, 1), "notes", &note[i].value);
+        const json_place pair = json_element(&notes, i);
+        const json_place key = json_element(&pair, 0), value = json_element(&pair, 1);
+        s = json_get_text(&r->s, &key, SIZE_MAX, &note[i].key);
+        if (s == DEFT_OK) s = json_get_text(&r->s, &value, SIZE_MAX, &note[i].value);
     }
     if (s != DEFT_OK) return s;
     c->note = note;
@@ -346,48 +316,48 @@ static void read_history(deft_model *m, const json_t *root)
 }
 
 /* Lengths, and which inputs are the previous action: the writer puts them last. */
-static deft_status read_shape(const contract_reader *r, const json_t *root)
+static deft_status read_shape(const contract_reader *r, const json_place *all)
 {
     deft_model *m = r->m;
+    const json_t *const root = all->value;
     const json_int_t n_obs = json_integer_value(json_object_get(root, "n_obs"));
     const json_int_t n_act = json_integer_value(json_object_get(root, "n_act"));
     const json_t *discrete = json_object_get(root, "discrete");
     if (n_act == m->contract.n_act && n_obs + n_act == m->contract.n_obs &&
         json_is_string(json_object_get(root, "prev_action")) && !contract_feeds_previous(m)) {
-        const deft_status s = deft_model_feed_previous(m, false, r->err);
+        const deft_status s = deft_model_feed_previous(m, false, r->s.err);
         if (s != DEFT_OK) return s;
     }
     if (n_obs != m->contract.n_obs || n_act != m->contract.n_act ||
         json_is_true(discrete) != m->contract.discrete)
-        return deft_fail(r->err, DEFT_E_MISMATCH,
+        return deft_fail(r->s.err, DEFT_E_MISMATCH,
                          "deft.contract: %lld observations and %lld %sactions, the graph has %d "
                          "and %d %sactions",
                          (long long)n_obs, (long long)n_act,
                          json_is_true(discrete) ? "discrete " : "", (int)m->contract.n_obs,
                          (int)m->contract.n_act, m->contract.discrete ? "discrete " : "");
-    const json_t *period = json_object_get(root, "period_s");
-    const double s = json_number_value(period);
-    if (period && !(s >= 0 && s < 1e6)) return wrong(r, "period_s", "is no time");
+    const json_place period = json_member(all, "period_s");
+    const double s = json_number_value(period.value);
+    if (period.value && !(s >= 0 && s < 1e6))
+        return json_wrong(&r->s, &period, DEFT_E_FORMAT, "is no time");
     m->contract.period_s = s;
     return DEFT_OK;
 }
 
 deft_status contract_from_json(const char *text, deft_model *m, deft_error *err)
 {
-    const contract_reader r = {m, err};
-    const size_t size = strlen(text);
-    json_error_t why;
-    json_t *root = size <= MAX_TEXT ? json_loadb(text, size, JSON_REJECT_DUPLICATES, &why) : NULL;
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return deft_fail(err, DEFT_E_FORMAT, "deft.contract is no JSON object");
-    }
-    deft_status s = DEFT_OK;
-    if (json_integer_value(json_object_get(root, "version")) != VERSION)
+    const contract_reader r = {{"deft.contract", m->arena, err}, m};
+    const deft_bytes bytes = {(const uint8_t *)text, strlen(text)};
+    if (bytes.size > MAX_TEXT)
+        return deft_fail(err, DEFT_E_FORMAT, "deft.contract: over %d MiB", MAX_TEXT >> 20);
+    json_t *root = NULL;
+    deft_status s = json_read(&r.s, bytes, &root);
+    const json_place all = {NULL, NULL, 0, root};
+    if (s == DEFT_OK && json_integer_value(json_object_get(root, "version")) != VERSION)
         s = deft_fail(err, DEFT_E_VERSION, "deft.contract: another version than %d", VERSION);
-    if (s == DEFT_OK) s = read_shape(&r, root);
-    if (s == DEFT_OK) s = read_numbers(&r, root);
-    if (s == DEFT_OK) s = read_texts(&r, root);
+    if (s == DEFT_OK) s = read_shape(&r, &all);
+    if (s == DEFT_OK) s = read_numbers(&r, &all);
+    if (s == DEFT_OK) s = read_texts(&r, &all);
     if (s == DEFT_OK) read_history(m, root);
     json_decref(root);
     return s;

@@ -138,8 +138,7 @@ deft_status json_get_choice(const json_source *s, const json_place *at, const ch
     return unfit(s, at, list);
 }
 
-/* A list of n, or something that stands for all. */
-static deft_status check_list(const json_source *s, const json_place *at, int32_t n, bool exact)
+deft_status json_check_list(const json_source *s, const json_place *at, int32_t n, bool exact)
 {
     const size_t have = json_array_size(at->value);
     if (!json_is_array(at->value)) return exact ? unfit(s, at, "a list, [...]") : DEFT_OK;
@@ -157,7 +156,7 @@ deft_status json_get_numbers(const json_source *s, const json_place *at, int32_t
                              float **out)
 {
     if (!at->value) return DEFT_OK;
-    deft_status e = check_list(s, at, n, exact);
+    deft_status e = json_check_list(s, at, n, exact);
     float *v = DEFT_NEW_ARRAY(s->a, float, n);
     if (e == DEFT_OK && !v) e = deft_fail(s->err, DEFT_E_SPACE, "%s: no memory", s->where);
     for (int32_t i = 0; e == DEFT_OK && i < n; i++) {
@@ -169,16 +168,15 @@ deft_status json_get_numbers(const json_source *s, const json_place *at, int32_t
 }
 
 deft_status json_get_texts(const json_source *s, const json_place *at, int32_t n, bool exact,
-                           const char ***out)
+                           size_t max_length, const char ***out)
 {
-    enum { MAX_NAME = 128 };
     if (!at->value) return DEFT_OK;
-    deft_status e = check_list(s, at, n, exact);
+    deft_status e = json_check_list(s, at, n, exact);
     const char **v = DEFT_NEW_ARRAY(s->a, const char *, n);
     if (e == DEFT_OK && !v) e = deft_fail(s->err, DEFT_E_SPACE, "%s: no memory", s->where);
     for (int32_t i = 0; e == DEFT_OK && i < n; i++) {
         const json_place x = item(at, i);
-        e = json_get_text(s, &x, MAX_NAME, &v[i]);
+        e = json_get_text(s, &x, max_length, &v[i]);
     }
     if (e == DEFT_OK) *out = v;
     return e;

@@ -42,11 +42,13 @@ deft_status json_get_count(const json_source *s, const json_place *at, int32_t l
 /* Index of the text in choices (NULL ends them). */
 deft_status json_get_choice(const json_source *s, const json_place *at, const char *const *choices,
                             int32_t *out);
-/* A list of n, or, unless exact, one for all; *out stays where the place is absent. */
+/* Is it a list of n, or, unless exact, one for all? */
+deft_status json_check_list(const json_source *s, const json_place *at, int32_t n, bool exact);
+/* The same, read; *out stays where the place is absent. */
 deft_status json_get_numbers(const json_source *s, const json_place *at, int32_t n, bool exact,
                              float **out);
 deft_status json_get_texts(const json_source *s, const json_place *at, int32_t n, bool exact,
-                           const char ***out);
+                           size_t max_length, const char ***out);
 /* [lo, hi], or a list of n of them; either may be "none". */
 deft_status json_get_ranges(const json_source *s, const json_place *at, int32_t n, float **lo,
                             float **hi);

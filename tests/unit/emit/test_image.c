@@ -7,6 +7,7 @@
 #include "emit/image_emit.h"
 #include "random_model.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A small policy with a layer of every kind of record. */
@@ -198,9 +199,51 @@ static void test_unknown_record(void)
     deft_arena_destroy(a);
 }
 
+/* What observations can be: kept, and refused where it makes no sense. */
+static void test_ranges(void)
+{
+    deft_arena *a = deft_arena_create(0);
+    deft_error err = {0};
+    deft_model *m = small_model(a), *back = NULL;
+    const int32_t n = m->contract.n_obs;
+    float *const least = DEFT_NEW_ARRAY(a, float, n);
+    for (int32_t i = 0; i < n; i++) least[i] = (float)-i;
+    m->contract.obs_least = least;
+    const deft_bytes image = write_model(m, a);
+    CHECK_OK(deft_image_read(image, "a file", a, &back, &err), err);
+    CHECK(back && back->contract.obs_least && back->contract.obs_least[n - 1] == (float)(1 - n) &&
+              isinf(back->contract.obs_most[0]) != 0,
+          "ranges are lost");
+    deft_image im;
+    CHECK(deft_image_open(&im, image.data, image.size) == DEFT_OK, "open");
+    const uint8_t *payload = NULL, *ranges = NULL;
+    uint32_t at = DEFT_IMAGE_HEADER, length = 0, found = 0;
+    for (uint16_t type; (type = deft_image_next(&im, &at, &payload, &length)) != 0;) {
+        if (type == DEFT_RECORD_RANGES) {
+            ranges = payload;
+            found = length;
+        }
+    }
+    CHECK(ranges && found == 8 * (uint32_t)n, "record of %u bytes", (unsigned)found);
+    const float bad[] = {NAN, INFINITY};
+    for (int k = 0; ranges && k < 2; k++) {
+        uint8_t *const b = deft_arena_copy(a, image.data, image.size);
+        image_writer w = {b, (size_t)(ranges - image.data)};
+        image_put_f32(&w, &bad[k], 1);
+        w.at = (size_t)(ranges - image.data) + 4 * (size_t)n;
+        image_put_f32(&w, k ? &least[n - 1] : &bad[0], 1);
+        image_seal(b, image.size);
+        CHECK(deft_image_open(&im, b, image.size) == DEFT_OK, "runtimes do not look");
+        const deft_status s = deft_image_read((deft_bytes){b, image.size}, "f", a, &back, &err);
+        CHECK(s == DEFT_E_FORMAT && strstr(err.text, "range"), "%d: %s", (int)s, err.text);
+    }
+    deft_arena_destroy(a);
+}
+
 int main(void)
 {
     test_round_trip();
+    test_ranges();
     test_damage();
     deft_arena *a = deft_arena_create(0);
     deft_rng r;
