@@ -379,7 +379,7 @@ static deft_status read_period(const reader *r, const json_place *root)
     const double v = json_number_value(at->value), period_s = rate.value ? 1 / v : v;
     if (s == DEFT_OK && !(v > 0 && period_s >= 1e-6 && period_s <= 4000))
         return json_wrong(&r->s, at, DEFT_E_FORMAT, "must be a period from 1e-6 to 4000 s");
-    r->f->period_s = period_s;
+    r->f->period_s = round(period_s * 1e6) / 1e6; // as images hold it
     return s;
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAME = 128, DIGITS = 9 };
+enum { MAX_NAME = 128, DIGITS = 9, DIGITS_PERIOD = 12 };
 
 /* --- values ---------------------------------------------------------------------------------- */
 
@@ -238,7 +238,7 @@ typedef struct writer {
 /* An object or a value on one line. */
 static void put_line(writer *w, json_t *v, const char *end)
 {
-    char *const text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(DIGITS));
+    char *const text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(DIGITS_PERIOD));
     if (text) (void)fputs(text, w->f);
     w->failed |= !text;
     (void)fputs(end, w->f);
