@@ -115,7 +115,7 @@ static deft_status read_notes(const reader *r, const json_place *root)
     if (!json_is_object(at.value) || json_object_size(at.value) > MAX_NOTES)
         return json_wrong(&r->s, &at, DEFT_E_FORMAT, "must be an object of texts, at most %d",
                           MAX_NOTES);
-    json_object_foreach((json_t *)(uintptr_t)at.value, key, value)
+    json_object_foreach(at.value, key, value)
     {
         const json_place here = {&at, key, 0, value};
         const char *text = NULL;

@@ -73,7 +73,7 @@ deft_status json_only(const json_source *s, const json_place *at, const char *co
     const char *key;
     json_t *value;
     if (!json_is_object(at->value)) return unfit(s, at, "an object, {...}");
-    json_object_foreach((json_t *)(uintptr_t)at->value, key, value)
+    json_object_foreach(at->value, key, value)
     {
         const char *const *k = known;
         while (*k && strcmp(*k, key) != 0) k++;

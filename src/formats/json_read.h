@@ -17,7 +17,7 @@ typedef struct json_place {
     const struct json_place *in; // NULL: the whole text
     const char *key;             // NULL: element `index` of a list
     size_t index;
-    const json_t *value; // NULL: absent
+    json_t *value; // NULL: absent
 } json_place;
 json_place json_member(const json_place *of, const char *key);
 json_place json_element(const json_place *of, size_t index);
