@@ -209,7 +209,8 @@ static deft_status unknown_contract(const char *name, deft_error *err)
     deft_nearest_begin(&near, name);
     for (int32_t i = 0; i < N_KNOWN; i++) deft_nearest_offer(&near, known[i].name);
     return deft_fail(err, DEFT_E_ARG,
-                     "there is no contract '%s'; there are quaid, quaid-normalised and pendulum%s",
+                     "there is no contract '%s'; there are quaid, quaid-normalised and pendulum, "
+                     "or a file of your own: FILE.json%s",
                      deft_escape(text, sizeof text, name, 64), deft_nearest_hint(&near, hint));
 }
 

@@ -49,7 +49,7 @@ for name in example0 example1 by_frame; do
         # nothing is unknown: putting it on changes not a byte
         expect 0 convert "$dir/$name.$end" --contract "$dir/$name.$end.json" -o "$dir/again.$end"
         [ "$end" = onnx ] || cmp "$dir/$name.$end" "$dir/again.$end" || fail "template of $name.$end"
-        expect 0 run "$dir/again.$end" --obs "$dir/$name.raw.csv" -o "$dir/again.csv"
+        expect 0 run "$dir/again.$end" --obs "$dir/$name.raw.csv" --force -o "$dir/again.csv"
         cmp "$dir/again.csv" "$dir/$name.$end.csv" || fail "again: $name.$end"
     done
     cmp "$dir/$name.deft.json" "$dir/$name.onnx.json" || fail "templates of $name"
