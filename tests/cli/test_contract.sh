@@ -21,7 +21,7 @@ INPUTS
     python raw "$dir/$1.raw.csv" "$n_obs" 40
     python windows "$dir/$1.json" "$dir/$1.raw.csv" "$dir/$1.safetensors" "$dir/$1.hand.csv" || fail "by hand: $1"
     # shellcheck disable=SC2086
-    expect 0 run "$dir/$1.safetensors" $plain --contract "$dir/$1.json" --obs "$dir/$1.raw.csv" -o "$dir/$1.act.csv"
+    expect 0 run "$dir/$1.safetensors" $plain --contract "$dir/$1.json" --obs "$dir/$1.raw.csv" --force -o "$dir/$1.act.csv"
     same "$dir/$1.act.csv" "$dir/$1.hand.csv"
 }
 
@@ -41,7 +41,7 @@ for name in example0 example1 by_frame; do
     # shellcheck disable=SC2086
     for end in deft onnx; do
         expect 0 convert "$dir/$name.safetensors" $plain --contract "$dir/$name.json" -o "$dir/$name.$end"
-        expect 0 run "$dir/$name.$end" --obs "$dir/$name.raw.csv" -o "$dir/$name.$end.csv"
+        expect 0 run "$dir/$name.$end" --obs "$dir/$name.raw.csv" --force -o "$dir/$name.$end.csv"
         same "$dir/$name.act.csv" "$dir/$name.$end.csv"
         expect 0 info "$dir/$name.$end" --contract-template
         cp "$dir/out" "$dir/$name.$end.json"
@@ -58,7 +58,7 @@ for name in example0 example1 by_frame; do
     cmp "$dir/out" "$dir/$name.deft.json" || fail "round trip of $name"
     # and as integers
     expect 0 quantize "$dir/$name.deft" --calib "$dir/$name.raw.csv" --scheme int16 -o "$dir/q.deft"
-    expect 0 run "$dir/q.deft" --obs "$dir/$name.raw.csv" -o "$dir/q.csv"
+    expect 0 run "$dir/q.deft" --obs "$dir/$name.raw.csv" --force -o "$dir/q.csv"
     same "$dir/q.csv" "$dir/$name.act.csv" 0.02
 done
 
@@ -86,17 +86,17 @@ done
 # the policy's own normaliser comes after it, or gives way
 for f in sb3_vecnormalize partly_normalised sb3_sac sb3_unscaled; do
     p=$policies/$f.onnx csv=$policies/$f.csv
-    expect 0 run "$p" --obs "$csv" -o "$dir/own.csv"
+    expect 0 run "$p" --obs "$csv" --force -o "$dir/own.csv"
     expect 0 info "$p" --contract-template
     sed 's/"name": null/"name": "n"/; s/"unit": null/"unit": "1"/; s/"names": null,//; s/"period_s": null/"period_s": 0.01/' \
         "$dir/out" >"$dir/whole.json"
-    expect 0 run "$p" --contract "$dir/whole.json" --obs "$csv" -o "$dir/whole.csv"
+    expect 0 run "$p" --contract "$dir/whole.json" --obs "$csv" --force -o "$dir/whole.csv"
     cmp "$dir/own.csv" "$dir/whole.csv" || fail "template of $f"
     python keep "$dir/whole.json" "$csv" "$dir/keep.json" "$dir/world.csv" || fail "keep"
-    expect 0 run "$p" --contract "$dir/keep.json" --obs "$dir/world.csv" -o "$dir/keep.csv"
+    expect 0 run "$p" --contract "$dir/keep.json" --obs "$dir/world.csv" --force -o "$dir/keep.csv"
     same "$dir/own.csv" "$dir/keep.csv" 2e-5
     sed 's/"keep"/"replace"/' "$dir/keep.json" >"$dir/replace.json"
-    expect 0 run "$p" --contract "$dir/replace.json" --obs "$dir/world.csv" -o "$dir/replace.csv"
+    expect 0 run "$p" --contract "$dir/replace.json" --obs "$dir/world.csv" --force -o "$dir/replace.csv"
 done
 worst=$(python differ "$dir/own.csv" "$dir/replace.csv")
 awk "BEGIN { exit !($worst > 1e-3) }" || fail "replaced nothing"
@@ -112,7 +112,8 @@ while IFS='|' read -r file pattern; do
     n=$((n + 1))
 done <"$dir/mistakes"
 [ "$n" -ge 40 ] || fail "only $n mistakes"
-expect 0 info "$p" --contract-template
+# shellcheck disable=SC2086
+expect 0 info "$p" $plain --contract-template
 cp "$dir/out" "$dir/template.json"
 # shellcheck disable=SC2086
 expect 1 info "$p" $plain --contract "$dir/template.json"
@@ -120,9 +121,11 @@ says 'template.json: name is null, which stands for what is not known'
 
 expect 1 info "$dir/example0.deft" --contract "$dir/example0.json"
 says 'the previous action is listed, but this policy feeds it to itself'
-expect 1 info "$p" --contract nothing
+# shellcheck disable=SC2086
+expect 1 info "$p" $plain --contract nothing
 says 'quaid, quaid-normalised and pendulum'
-expect 1 info "$p" --contract "$dir/nowhere.json"
+# shellcheck disable=SC2086
+expect 1 info "$p" $plain --contract "$dir/nowhere.json"
 says nowhere.json
 expect 1 info "$dir/q.deft" --contract-template
 says integers
