@@ -174,8 +174,10 @@ deft_rollout_config cli_rollout_config(const cli_episodes *e)
 
 #define RECORDED(field) offsetof(cli_recorded, field)
 const cli_opt cli_recorded_opts[] = {
-    {"obs", "FILE.csv",
-     "recorded observations: columns obs0, obs1, ... (else all that are not act*, h*, step, ...)",
+    {"obs", "FILE",
+     "recorded observations: CSV with columns obs0, obs1, ... or the contract's names, .npy, .npz, "
+     "a "
+     "log of episodes (.sqlite)",
      CLI_PATH, 0, RECORDED(obs), 0, 0},
     {"feed", "own|recorded",
      "the previous action is what the policy did (default), or the columns act0, act1, ... of the "
@@ -191,4 +193,13 @@ int cli_recording_open(const cli_command *c, const cli_recorded *r, deft_arena *
     if (deft_recording_read(r->obs, a, out, &err) != DEFT_OK) return cli_fail(c, &err);
     opt->sensed = out->n_obs;
     return CLI_OK;
+}
+
+int cli_recording_fit(const cli_command *c, const deft_loaded *l, deft_arena *a, deft_recording *r)
+{
+    const deft_contract *const contract = l->model    ? &l->model->contract
+                                          : l->qmodel ? &l->qmodel->model->contract
+                                                      : NULL;
+    deft_error err = {DEFT_OK, ""};
+    return deft_recording_fit(r, contract, a, &err) == DEFT_OK ? CLI_OK : cli_fail(c, &err);
 }

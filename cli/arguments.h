@@ -47,5 +47,7 @@ extern const cli_opt cli_recorded_opts[];
 /* Policies without a word of previous actions are fitted to the recording: fills opt->sensed. */
 int cli_recording_open(const cli_command *c, const cli_recorded *r, deft_arena *a,
                        deft_load_options *opt, deft_recording *out);
+/* With the policy that it is for, once that is loaded: see deft_recording_fit. */
+int cli_recording_fit(const cli_command *c, const deft_loaded *l, deft_arena *a, deft_recording *r);
 
 #endif

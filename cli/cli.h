@@ -14,11 +14,18 @@ typedef enum cli_kind {
     CLI_FLAG,   // bool
     CLI_TEXT,   // const char *
     CLI_PATH,   // const char *, completed as a file
+    CLI_PATHS,  // cli_paths: the option may be given several times
     CLI_CHOICE, // const char *, one of those in `arg`: "first|last|none"
     CLI_INT,    // int32_t
     CLI_SEED,   // uint64_t
     CLI_REAL,   // double
 } cli_kind;
+
+enum { CLI_MOST_PATHS = 64 };
+typedef struct cli_paths {
+    int32_t n;
+    const char *path[CLI_MOST_PATHS];
+} cli_paths;
 
 typedef struct cli_opt {
     const char *name; // without dashes

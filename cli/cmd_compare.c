@@ -51,8 +51,9 @@ typedef struct comparison {
     int32_t n_act;
     deft_difference action, hidden;
     bool have_hidden;
-    deft_difference *layer; // NULL: layers do not correspond
-    const char *no_layers;  // why
+    int32_t decisions, changed; // of discrete policies; 0: not one
+    deft_difference *layer;     // NULL: layers do not correspond
+    const char *no_layers;      // why
     deft_env *env;
     deft_rollout_result ra, rb;
     deft_stat paired[MEASURES]; // b - a
@@ -91,6 +92,21 @@ static int replay(comparison *c, const deft_loaded *l, const float **act, const 
     return status;
 }
 
+/* Of a discrete policy the actions are decisions: how many are others. */
+static void count_decisions(comparison *c)
+{
+    const deft_model *const m = c->la.model    ? c->la.model
+                                : c->la.qmodel ? c->la.qmodel->model
+                                               : NULL;
+    if (!m || !m->contract.discrete) return;
+    for (int32_t r = 0; r < c->rec.n_row; r++) {
+        const float x = c->act_a[r], y = c->act_b[r];
+        if (isnan(x) || isnan(y)) continue; // not recorded
+        c->decisions++;
+        c->changed += x != y;
+    }
+}
+
 static int compare_actions(comparison *c)
 {
     const float *xa = NULL, *ha = NULL, *xb = c->rec.act, *hb = c->rec.hidden;
@@ -109,6 +125,7 @@ static int compare_actions(comparison *c)
     c->act_a = xa;
     c->act_b = xb;
     c->n_act = na;
+    if (na == 1) count_decisions(c);
     c->have_hidden = ma > 0 && ma == mb;
     if (c->have_hidden) {
         deft_difference_of(swap ? hb : ha, swap ? ha : hb, c->rec.n_row, ma, c->a->tolerance,
@@ -284,6 +301,9 @@ static void print_text(comparison *c)
     difference_row(&t, "actions", &c->action);
     if (c->have_hidden) difference_row(&t, "hidden state", &c->hidden);
     cli_table_print(&t, stdout);
+    if (c->decisions) {
+        (void)printf("\ndecisions: %d of %d differ\n", (int)c->changed, (int)c->decisions);
+    }
     if (c->layer) {
         print_layers(c);
     } else if (c->two) {
@@ -335,6 +355,11 @@ static int print_json(const comparison *c)
         for (int32_t k = 0; k < c->la.model->n_layer; k++)
             (void)json_array_append_new(all, json_difference(&c->layer[k]));
         (void)json_object_set_new(j, "layers", all);
+    }
+    if (c->decisions) {
+        (void)json_object_set_new(
+            j, "decisions",
+            json_pack("{s:i, s:i}", "steps", (int)c->decisions, "changed", (int)c->changed));
     }
     if (c->env) (void)json_object_set_new(j, "closed_loop", json_returns(c));
     return cli_json_print(&cmd_compare, j);
@@ -398,10 +423,6 @@ static int compare(comparison *c, args *a, char **path)
     if (a->recorded.obs) {
         status = cli_recording_open(&cmd_compare, &a->recorded, c->arena, &a->load, &c->rec);
         c->feed_recorded = a->recorded.feed && strcmp(a->recorded.feed, "recorded") == 0;
-        if (status == CLI_OK && !c->two && !c->rec.n_act) {
-            status = cli_fail_text(&cmd_compare, "%s: no columns act0, act1, ... to compare with",
-                                   cli_escaped(a->recorded.obs, c->arena));
-        }
     } else {
         status = cli_env_open(&cmd_compare, &a->episodes, c->arena, &c->env, &scene);
         if (status == CLI_OK) {
@@ -411,6 +432,13 @@ static int compare(comparison *c, args *a, char **path)
     }
     if (status == CLI_OK) status = cli_load(&cmd_compare, path[0], &a->load, &c->la);
     if (status == CLI_OK && c->two) status = cli_load(&cmd_compare, path[1], &a->load, &c->lb);
+    if (status == CLI_OK && a->recorded.obs) {
+        status = cli_recording_fit(&cmd_compare, &c->la, c->arena, &c->rec);
+        if (status == CLI_OK && !c->two && !c->rec.n_act) {
+            status = cli_fail_text(&cmd_compare, "%s: no columns act0, act1, ... to compare with",
+                                   cli_escaped(a->recorded.obs, c->arena));
+        }
+    }
     if (status != CLI_OK) return status;
     cli_note_evaluator(&cmd_compare, &c->la);
     if (c->two) cli_note_evaluator(&cmd_compare, &c->lb);

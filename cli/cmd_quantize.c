@@ -12,7 +12,8 @@ typedef struct args {
     deft_load_options load;
     cli_episodes place;
     deft_quant_options quant;
-    const char *out, *calib, *calibrator, *layout, *bits;
+    cli_paths calib;
+    const char *out, *calibrator, *layout, *bits;
     int32_t lo, hi; // of bits, 0: not given
     int32_t returns;
     bool json, sweep, force;
@@ -54,12 +55,16 @@ static const cli_opt opts[] = {
     {.kind = CLI_END},
 };
 static const cli_opt calib_opts[] = {
-    {"calib", "FILE.csv", "recorded observations (obs0.., act0..) instead of episodes", CLI_PATH, 0,
-     AT(calib), 0, 0},
+    {"calib", "FILE",
+     "recorded observations: CSV (obs0.., act0.. or the contract's names), .npy, .npz, a log of "
+     "episodes (.sqlite); may be given several times, or A,B",
+     CLI_PATHS, 0, AT(calib), 0, 0},
     {"calibrator", "minmax|percentile|mse|entropy", "where ranges end (default: mse)", CLI_CHOICE,
      0, AT(calibrator), 0, 0},
     {"percentile", "P", "of |x| (default: 99.99)", CLI_REAL, 0, AT(quant.percentile), 50, 100},
-    {"env", "quaid|pendulum|pendulum-angle", "environment of the episodes (default: quaid)",
+    {"env", "quaid|pendulum|pendulum-angle|none",
+     "environment of episodes (default: that of the contract, where there is one and nothing else "
+     "is given); none: without data",
      CLI_CHOICE, 0, AT(place.env), 0, 0},
     {"scene", "FILE|NAME", "quaid: a MuJoCo model, or one of models/quaid", CLI_PATH, 0,
      AT(place.scene), 0, 0},
@@ -82,27 +87,61 @@ static const cli_group groups[] = {
     {NULL, NULL, 0},
 };
 
-static int calibrate_csv(const args *a, const deft_loaded *l, deft_calibration *c)
+static int calibrate_env(const args *a, const deft_loaded *l, deft_env *env, quantize_data *d,
+                         deft_calibration *c)
 {
     deft_error err = {DEFT_OK, ""};
-    deft_bytes bytes;
-    deft_csv csv;
-    deft_status s = deft_file_read(a->calib, 0, l->arena, &bytes, &err);
-    if (s == DEFT_OK) s = deft_csv_read(bytes, a->calib, l->arena, &csv, &err);
-    if (s == DEFT_OK) s = deft_calibration_add_csv(c, &csv, &err);
+    d->episodes = a->place.episodes ? a->place.episodes : 4;
+    d->env = deft_env_get_spec(env)->name;
+    const deft_status s = deft_calibrate_env(l, env, d->episodes, a->place.seed, c, &err);
     return s == DEFT_OK ? CLI_OK : cli_fail(&cmd_quantize, &err);
 }
 
-static int calibrate(const args *a, const deft_loaded *l, deft_env *env, deft_calibration *c)
+/* Neither recordings nor an environment were given: that of the contract, or no data. */
+static int calibrate_by_contract(const args *a, const deft_loaded *l, quantize_data *d,
+                                 deft_calibration *c)
 {
+    const char *const name = a->place.env ? NULL : quantize_contract_env(l);
     deft_error err = {DEFT_OK, ""};
-    if (a->calib) return calibrate_csv(a, l, c);
-    const int32_t n = a->place.episodes ? a->place.episodes : 4;
-    const deft_status s = deft_calibrate_env(l, env, n, a->place.seed, c, &err);
-    return s == DEFT_OK ? CLI_OK : cli_fail(&cmd_quantize, &err);
+    deft_env *env = NULL;
+    const char *scene = NULL;
+    if (!name) return quantize_synthetic(d, l, a->place.seed, c);
+    deft_status s = deft_scene_find(name, NULL, l->arena, &scene, &err);
+    const deft_env_config cfg = {.scene = scene};
+    if (s == DEFT_OK) s = deft_env_create(name, &cfg, &env, &err);
+    if (s != DEFT_OK) {
+        d->no_env = cli_escaped(err.text, l->arena);
+        return quantize_synthetic(d, l, a->place.seed, c);
+    }
+    d->contract_env = true;
+    const int status = calibrate_env(a, l, env, d, c);
+    deft_env_destroy(env);
+    return status;
 }
 
-static void print_text(const args *a, const deft_loaded *l, const deft_quant_report *r, size_t size)
+static int calibrate(const args *a, const deft_loaded *l, deft_env *env, quantize_data *d,
+                     deft_calibration *c)
+{
+    const int status = d->n  ? quantize_recordings_use(d, l, c)
+                       : env ? calibrate_env(a, l, env, d, c)
+                             : calibrate_by_contract(a, l, d, c);
+    d->steps = deft_calibration_steps(c);
+    d->dropped = deft_calibration_dropped(c);
+    if (status == CLI_OK) quantize_data_note(d, l);
+    return status;
+}
+
+static void print_decisions(const deft_quant_report *r)
+{
+    if (!r->decisions) return;
+    (void)printf("decisions: %d of %d change, running free %d", (int)r->changed, (int)r->decisions,
+                 (int)r->free_changed);
+    if (r->changed) (void)printf("; the clearest of them by a margin of %.3g", r->changed_margin);
+    (void)printf(" (half of all have a margin above %.3g)\n", r->median_margin);
+}
+
+static void print_text(const args *a, const deft_loaded *l, const quantize_data *d,
+                       const deft_quant_report *r, size_t size)
 {
     static const char *const head[] = {"layer",          "matrix",           "bits",
                                        "weights dB",     "accumulator bits", "outputs dB",
@@ -117,6 +156,8 @@ static void print_text(const args *a, const deft_loaded *l, const deft_quant_rep
                       (int)m->bits, m->sqnr_db, (int)m->proof.bits, y->sqnr_db, y->free_sqnr_db);
     }
     cli_table_print(&t, stdout);
+    quantize_data_print(d, l);
+    print_decisions(r);
     (void)printf("action error over %d steps: rms %.3g, worst %.3g; running free rms %.3g, worst "
                  "%.3g\n%s: %zu bytes, %s\n",
                  (int)r->steps, r->action_rms, r->action_worst, r->free_action_rms,
@@ -124,7 +165,8 @@ static void print_text(const args *a, const deft_loaded *l, const deft_quant_rep
                  a->quant.scheme ? a->quant.scheme : "int8");
 }
 
-static int print_json(const args *a, const deft_quant_report *r, size_t size)
+static int print_json(const args *a, const quantize_data *d, const deft_quant_report *r,
+                      size_t size)
 {
     json_t *const all = json_array();
     for (int32_t i = 0; i < r->n_matrix; i++) {
@@ -146,10 +188,20 @@ static int print_json(const args *a, const deft_quant_report *r, size_t size)
                   cli_json_real(r->action_rms), "action_worst", cli_json_real(r->action_worst),
                   "free_action_rms", cli_json_real(r->free_action_rms), "free_action_worst",
                   cli_json_real(r->free_action_worst), "matrices", all);
+    (void)json_object_set_new(j, "calibration", quantize_data_json(d));
+    if (r->decisions) {
+        (void)json_object_set_new(j, "decisions",
+                                  json_pack("{s:i, s:i, s:i, s:o, s:o}", "steps", (int)r->decisions,
+                                            "changed", (int)r->changed, "free_changed",
+                                            (int)r->free_changed, "largest_changed_margin",
+                                            cli_json_real(r->changed_margin), "median_margin",
+                                            cli_json_real(r->median_margin)));
+    }
     return cli_json_print(&cmd_quantize, j);
 }
 
-static int quantize(const args *a, const deft_loaded *l, const deft_calibration *c)
+static int quantize(const args *a, const deft_loaded *l, const quantize_data *d,
+                    const deft_calibration *c)
 {
     deft_error err = {DEFT_OK, ""};
     const bool panels = a->layout && strcmp(a->layout, "panels") == 0;
@@ -162,8 +214,8 @@ static int quantize(const args *a, const deft_loaded *l, const deft_calibration 
     if (s == DEFT_OK) s = deft_quant_measure(l->model, q, c, l->arena, &report, &err);
     if (s == DEFT_OK) s = cli_write_file(a->out, image.data, image.size, &err);
     if (s != DEFT_OK) return cli_fail(&cmd_quantize, &err);
-    if (a->json) return print_json(a, &report, image.size);
-    print_text(a, l, &report, image.size);
+    if (a->json) return print_json(a, d, &report, image.size);
+    print_text(a, l, d, &report, image.size);
     return CLI_OK;
 }
 
@@ -193,7 +245,7 @@ static int quantize_dynamic(const args *a, const deft_loaded *l)
     return CLI_OK;
 }
 
-static int quantize_static(const args *a, const deft_loaded *l, deft_env *env)
+static int quantize_static(const args *a, const deft_loaded *l, deft_env *env, quantize_data *d)
 {
     deft_calibration *c = NULL;
     deft_error err = {DEFT_OK, ""};
@@ -213,8 +265,8 @@ static int quantize_static(const args *a, const deft_loaded *l, deft_env *env)
                               .force = a->force,
                               .json = a->json};
     int status = a->sweep ? quantize_sweep_check(&w) : CLI_OK;
-    if (status == CLI_OK) status = calibrate(a, l, env, c);
-    if (status == CLI_OK) status = a->sweep ? quantize_sweep_run(&w) : quantize(a, l, c);
+    if (status == CLI_OK) status = calibrate(a, l, env, d, c);
+    if (status == CLI_OK) status = a->sweep ? quantize_sweep_run(&w) : quantize(a, l, d, c);
     deft_calibration_destroy(c);
     return status;
 }
@@ -268,9 +320,11 @@ static int check_unread(const args *a, const cli_given *g)
                             "bits narrow-inputs all-layers symmetric nearest no-equalization "
                             "no-bias-correction layout",
                             "is not for --scheme dynamic, which takes its ranges at run time");
-    } else if (a->calib) {
+    } else if (a->calib.n) {
         status = cli_unread(g, "env scene episodes seed",
                             "is for calibration in episodes; --calib names a recording");
+    } else if (a->place.env && strcmp(a->place.env, "none") == 0) {
+        status = cli_unread(g, "scene episodes seed", "is for episodes, and --env is none");
     }
     if (status == CLI_OK && (!a->calibrator || strcmp(a->calibrator, "percentile") != 0)) {
         status = cli_unread(g, "percentile", "is for --calibrator percentile");
@@ -296,7 +350,7 @@ static int check_output(const args *a, char **path, deft_arena *arena)
     cli_claim_begin(&k, &cmd_quantize, arena);
     cli_claim_force(&k, a->force);
     cli_claim_reads_policies(&k, path, 1, &a->load);
-    cli_claim_reads(&k, "--calib", a->calib);
+    for (int32_t i = 0; i < a->calib.n; i++) cli_claim_reads(&k, "--calib", a->calib.path[i]);
     cli_claim_reads_episodes(&k, &a->place);
     cli_claim_writes(&k, "-o", a->out,
                      a->sweep        ? DEFT_PRODUCT_SWEEP
@@ -318,8 +372,12 @@ static int check_args(args *a, const cli_given *given)
     if (!parse_bits(a)) {
         return cli_misuse(&cmd_quantize, "--bits: 2 to 16, or with --sweep a range like 2..8");
     }
-    if (a->sweep && (a->calib || is_dynamic(a))) {
+    if (a->sweep && (a->calib.n || is_dynamic(a))) {
         return cli_misuse(&cmd_quantize, "--sweep needs episodes: neither --calib nor dynamic");
+    }
+    if (a->calib.n && (a->place.env || a->place.scene)) {
+        return cli_misuse(&cmd_quantize, "--calib and --env (or --scene) both say what to "
+                                         "calibrate on: give one of them");
     }
     if (!a->returns) a->returns = 20;
     if (!a->out) a->out = a->sweep ? "sweep.csv" : is_dynamic(a) ? "policy.onnx" : "policy.deft";
@@ -338,9 +396,14 @@ static int run(int argc, char **argv)
     deft_env *env = NULL;
     const char *scene = NULL;
     if (!arena) return cli_fail_text(&cmd_quantize, "out of memory");
+    quantize_data data = {.n = 0};
+    const bool none = a.place.env && strcmp(a.place.env, "none") == 0;
     // dynamic takes no calibration, but the environment says which inputs are the previous action
-    int status = check_output(&a, argv + at, arena);
-    if (status == CLI_OK && !a.calib) {
+    int status = quantize_recordings_list(&a.calib, arena);
+    if (status == CLI_OK) status = check_output(&a, argv + at, arena);
+    if (status == CLI_OK && a.calib.n) {
+        status = quantize_recordings_open(&a.calib, arena, &a.load.sensed, &data);
+    } else if (status == CLI_OK && (a.sweep || (!none && (a.place.env || a.place.scene)))) {
         status = cli_env_open(&cmd_quantize, &a.place, arena, &env, &scene);
     }
     if (status == CLI_OK && env) {
@@ -355,7 +418,8 @@ static int run(int argc, char **argv)
                                    l.integer ? "is an integer policy already" : l.reason);
         }
         if (status == CLI_OK)
-            status = is_dynamic(&a) ? quantize_dynamic(&a, &l) : quantize_static(&a, &l, env);
+            status =
+                is_dynamic(&a) ? quantize_dynamic(&a, &l) : quantize_static(&a, &l, env, &data);
         deft_loaded_free(&l);
     }
     deft_env_destroy(env);
@@ -369,15 +433,20 @@ const cli_command cmd_quantize = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "turn a float policy into an image of integers",
-    .details = "Ranges come from what the policy sees while it acts: in episodes of --env, or in a "
-               "recording. The table says for each matrix how many bits its weights take, how well "
-               "they are rounded, how many bits its accumulators need at most (proven for every "
-               "input), and the signal-to-noise ratio of what comes out: in steps from the float "
-               "policy's own state, and running free. 'deft compare' and 'deft eval' tell what it "
-               "earns.",
-    .examples = "deft quantize policy.onnx --env pendulum -o int8.deft\n"
+    .details =
+        "Ranges come from what the policy sees while it acts: in recordings (--calib), or in "
+        "episodes of --env. Without either, a contract that belongs to one of our "
+        "environments gives episodes there; else observations are made up of the ranges "
+        "that the contract and the normaliser give, and a note says which. The table says for each "
+        "matrix how many bits its weights take, how well "
+        "they are rounded, how many bits its accumulators need at most (proven for every "
+        "input), and the signal-to-noise ratio of what comes out: in steps from the float "
+        "policy's own state, and running free. 'deft compare' and 'deft eval' tell what it "
+        "earns.",
+    .examples = "deft quantize policy.onnx -o int8.deft\n"
+                "deft quantize policy.onnx --env pendulum -o int8.deft\n"
                 "deft quantize policy.onnx --rewire cascade --scheme w4a8 -o w4a8.deft\n"
-                "deft quantize policy.onnx --calib log.csv -o int8.deft\n"
+                "deft quantize policy.onnx --calib walk.csv --calib more.npz -o int8.deft\n"
                 "deft quantize policy.onnx --env pendulum --bits 2..16 --sweep -o sweep.csv",
     .groups = groups,
     .run = run,

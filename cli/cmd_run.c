@@ -119,6 +119,7 @@ static int load_and_replay(args *a, char **path, const deft_kernels *kernels, de
     int status = check_output(a, path, arena);
     if (status == CLI_OK) status = cli_recording_open(&cmd_run, &a->recorded, arena, &a->load, &r);
     if (status == CLI_OK) status = cli_load(&cmd_run, path[0], &a->load, &l);
+    if (status == CLI_OK) status = cli_recording_fit(&cmd_run, &l, arena, &r);
     if (status == CLI_OK && kernels && !l.image.size) {
         status = cli_misuse(&cmd_run, "--kernels: only the evaluator runs this policy: %s",
                             cli_escaped(l.reason, arena));
@@ -152,7 +153,8 @@ const cli_command cmd_run = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "take recorded observations through a policy, state and all, and print its actions",
-    .details = "The policy is reset, then stepped once a row. The output is CSV with the columns "
+    .details = "The policy is reset where an episode begins, and stepped once a row. The output is "
+               "CSV with the columns "
                "act0, act1, ... in the units of the policy's contract.",
     .examples = "deft run policy.onnx --obs log.csv -o actions.csv\n"
                 "deft run policy.deft --obs log.csv --feed recorded --hidden",

@@ -161,6 +161,15 @@ static void set_option(const cli_command *c, const cli_opt *o, void *field, cons
         if (!*s) exit(cli_misuse(c, "--%s must not be empty", o->name));
         *(const char **)field = s;
         return;
+    case CLI_PATHS: {
+        cli_paths *const all = field;
+        if (!*s) exit(cli_misuse(c, "--%s must not be empty", o->name));
+        if (all->n == CLI_MOST_PATHS) {
+            exit(cli_misuse(c, "--%s: more than %d files", o->name, CLI_MOST_PATHS));
+        }
+        all->path[all->n++] = s;
+        return;
+    }
     case CLI_INT:
     case CLI_SEED:
     case CLI_REAL: {

@@ -109,11 +109,41 @@ typedef struct deft_recording {
     const float *obs;                      // [n_row][n_obs], finite
     const float *act;                      // [n_row][n_act]; NAN where a cell is empty
     const float *hidden;                   // [n_row][n_hidden], columns "hL_0", "hL_1", ...
+    const uint8_t *first;                  // [n_row] begins an episode; NULL: row 0 alone does
+    int32_t n_episode;
+    const char *const *obs_name; // [n_obs] of columns
+    const deft_csv *table;       // all columns; NULL where there was no file
+    bool named, log;             // columns not called obs0, obs1, ...; a log of episodes
 } deft_recording;
-/* A CSV with a header. Observations are the columns obs0, obs1, ..., else those not named act* or
- * h*, without "step" and "time". */
+/* CSV with a header, .npy (a matrix: a row for each step), .npz, or a log of episodes. Observations
+ * are the columns obs0, obs1, ..., else those that are not act*, h*, or one of step, time, t,
+ * reward, episode, episode_no, episode_start, done, terminated, truncated. A new episode begins
+ * where episode changes, step does not grow, at an episode_start, and after done, terminated or
+ * truncated. */
 deft_status deft_recording_read(const char *path, deft_arena *a, deft_recording *out,
                                 deft_error *err);
+/* Before it is used with a policy of this contract (NULL: none is known): named columns come into
+ * its order, and columns that no rule knows are refused, all named (beside numbered observations
+ * x_cm, distance_cm, yaw, pitch, roll, current and torque may stand). DEFT_E_MISMATCH. */
+deft_status deft_recording_fit(deft_recording *r, const deft_contract *c, deft_arena *a,
+                               deft_error *err);
+/* Columns that never move, and those with values more than 20 deviations (1.4826 times the median
+ * absolute one) from the median. Arrays live in a. */
+typedef struct deft_outlier {
+    int32_t column, row, count; // row: of the farthest; count: of such values
+    float value;
+    double deviations;
+} deft_outlier;
+typedef struct deft_recording_quality {
+    int32_t n_still, n_outlier;
+    const int32_t *still; // [n_still] columns
+    const deft_outlier *outlier;
+} deft_recording_quality;
+deft_status deft_recording_examine(const deft_recording *r, deft_arena *a,
+                                   deft_recording_quality *out, deft_error *err);
+/* Adds a recording that fits to calibration data; recorded actions are the previous ones. */
+deft_status deft_calibrate_recording(const deft_recording *r, const deft_model *m,
+                                     deft_calibration *into, deft_error *err);
 
 /* Takes recorded observations through a controller from a reset on. act [n_row][n_act of the
  * controller]; hidden [n_row][n of deft_controller_hidden] or NULL. feed_recorded: the previous

@@ -118,6 +118,26 @@ deft_status deft_assemble(const deft_checkpoint *actor, const deft_checkpoint *e
                           const deft_assemble_options *opt, deft_arena *a, deft_model **out,
                           deft_error *err);
 
+/* An array of NumPy's with one or two dimensions, as doubles. */
+typedef struct deft_npy {
+    const char *name;        // in an archive; ""
+    int32_t n_row, n_column; // n_column is 1 for one dimension
+    int32_t rank;            // 1 or 2
+    const double *value;     // [n_row][n_column]
+} deft_npy;
+/* float32, float64, integers and booleans, in C's or Fortran's order. DEFT_E_FORMAT,
+ * DEFT_E_UNSUPPORTED for other types and dimensions. */
+deft_status deft_npy_read(deft_bytes bytes, deft_arena *a, deft_npy *out, deft_error *err);
+/* Several of them: an .npz. bytes must outlive it. */
+typedef struct deft_npz {
+    deft_bytes bytes;
+    int32_t n;
+    const char *const *name; // [n], sorted, without ".npy"
+} deft_npz;
+deft_status deft_npz_open(deft_bytes bytes, deft_arena *a, deft_npz *out, deft_error *err);
+deft_status deft_npz_read(const deft_npz *z, int32_t index, deft_arena *a, deft_npy *out,
+                          deft_error *err);
+
 #ifdef __cplusplus
 }
 #endif

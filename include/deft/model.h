@@ -222,6 +222,11 @@ bool deft_contract_has_name(const char *name); // is it one of these?
  * Then images hold its name alone. What a name stands for never changes. */
 bool deft_contract_is_known(const deft_contract *c);
 int32_t deft_contract_known_notes(const char *name); // 0 for unknown ones
+/* Where the values of observation i usually are, in the contract's units; false where only the user
+ * can know. */
+bool deft_contract_known_range(const deft_contract *c, int32_t i, float *lo, float *hi);
+/* What a contract known by name divides the world's value by (1: nothing). */
+float deft_contract_known_divisor(const deft_contract *c, int32_t i);
 /* Gives the contract the names, units and, before its own, notes of a known one. DEFT_E_VERSION for
  * a name that is not known, or numbers that do not fit. */
 deft_status deft_contract_name(deft_contract *c, const char *name, deft_arena *a, deft_error *err);

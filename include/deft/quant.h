@@ -25,10 +25,16 @@ void deft_calibration_reset(deft_calibration *c);
  * a number is not finite. */
 deft_status deft_calibration_add(deft_calibration *c, const float *obs, const float *applied_prev,
                                  deft_error *err);
-/* A recording: columns obs0, obs1, ... and, where all are there, act0, act1, ..., the actions that
- * were taken on them. A column "episode" that changes, or "step" that does not grow, begins an
- * episode; so does the first row. */
-deft_status deft_calibration_add_csv(deft_calibration *c, const deft_csv *csv, deft_error *err);
+/* Steps without data: sequences of observations, slow and fast, held and in steps, made of what the
+ * contract says. For each observation the first of these that there is: the range that its
+ * contract is known to have, the normaliser's statistics (mean and deviation, its clip), the
+ * contract's limits, the range of parts of unit vectors (quaternions, sines, gravity, by name), and
+ * else a normal distribution with mean 0 and deviation 1. out: how many had which. */
+typedef struct deft_synthetic {
+    int32_t n_obs, known, normalised, limited, assumed;
+} deft_synthetic;
+deft_status deft_calibration_add_synthetic(deft_calibration *c, uint64_t seed, deft_synthetic *out,
+                                           deft_error *err);
 int32_t deft_calibration_steps(const deft_calibration *c);
 int32_t deft_calibration_dropped(const deft_calibration *c);
 
@@ -125,6 +131,11 @@ typedef struct deft_quant_report {
     int64_t input_saturated;
     double action_rms, action_worst; // errors in the contract's units
     double free_action_rms, free_action_worst;
+    /* Of discrete policies: decisions that are others, in steps from the float policy's state and
+     * running free; the largest margin (of the largest float output over the next) of a changed
+     * one, and the median of all. */
+    int32_t decisions, changed, free_changed; // decisions 0: not discrete
+    double changed_margin, median_margin;
     int32_t n_divergence;     // rms action error at step 0, 1, ... of the episodes, running free
     const double *divergence; // [n_divergence]
 } deft_quant_report;

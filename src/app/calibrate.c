@@ -41,3 +41,29 @@ deft_status deft_calibrate_env(const deft_loaded *l, deft_env *env, int32_t epis
     free(memory);
     return s;
 }
+
+deft_status deft_calibrate_recording(const deft_recording *r, const deft_model *m,
+                                     deft_calibration *into, deft_error *err)
+{
+    const size_t n_obs = (size_t)m->contract.n_obs, n_act = (size_t)m->contract.n_act;
+    char name[256];
+    (void)deft_escape(name, sizeof name, r->source, sizeof name);
+    if (r->n_obs != m->contract.n_obs)
+        return deft_fail(err, DEFT_E_MISMATCH,
+                         "%s has columns for %d observations, and the policy has %d (obs0 to "
+                         "obs%d)",
+                         name, (int)r->n_obs, (int)n_obs, (int)n_obs - 1);
+    if (r->n_act && r->n_act != m->contract.n_act)
+        return deft_fail(err, DEFT_E_MISMATCH,
+                         "%s has columns for %d actions, and the policy has "
+                         "%d",
+                         name, (int)r->n_act, (int)n_act);
+    for (size_t row = 0; row < (size_t)r->n_row; row++) {
+        const bool first = row == 0 || (r->first && r->first[row]);
+        if (first) deft_calibration_reset(into);
+        const float *const prev = r->n_act && !first ? r->act + (row - 1) * n_act : NULL;
+        const deft_status s = deft_calibration_add(into, r->obs + row * n_obs, prev, err);
+        if (s != DEFT_OK) return deft_error_prefix(err, "%s: row %zu", name, row + 1);
+    }
+    return DEFT_OK;
+}

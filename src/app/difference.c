@@ -92,7 +92,12 @@ static deft_status step_both(deft_model_eval *const eval[2], const deft_loaded *
     const float *prev = NULL;
     for (int32_t row = 0; row < r->n_row; row++) {
         const float *const obs = r->obs + (size_t)row * (size_t)r->n_obs;
-        if (row > 0) prev = feed_recorded ? r->act + ((size_t)row - 1) * n_act : act;
+        const bool first = row == 0 || (r->first && r->first[row]);
+        if (first) {
+            deft_model_eval_reset(x);
+            deft_model_eval_reset(y);
+        }
+        prev = first ? NULL : feed_recorded ? r->act + ((size_t)row - 1) * n_act : act;
         deft_status status = deft_model_eval_step(y, obs, prev, act + n_act);
         if (status == DEFT_OK) status = deft_model_eval_step(x, obs, prev, act);
         if (status != DEFT_OK) return deft_fail(err, status, "row %d cannot be run", (int)row + 1);

@@ -70,9 +70,12 @@ static deft_status run(const trace *t, deft_model_eval *e, deft_policy *p, deft_
     const float *prev = NULL;
     for (int32_t row = 0; row < t->r->n_row; row++) {
         const float *const obs = t->r->obs + (size_t)row * (size_t)t->r->n_obs;
-        if (row > 0) {
-            prev = t->feed_recorded ? t->r->act + ((size_t)row - 1) * n_act : t->act;
+        const bool first = row == 0 || (t->r->first && t->r->first[row]);
+        if (first) {
+            deft_model_eval_reset(e);
+            deft_policy_reset(p);
         }
+        prev = first ? NULL : t->feed_recorded ? t->r->act + ((size_t)row - 1) * n_act : t->act;
         deft_status s = deft_policy_step(p, obs, prev, t->act + n_act);
         if (s == DEFT_OK) s = deft_model_eval_step(e, obs, prev, t->act);
         if (s != DEFT_OK) return deft_fail(err, s, "row %d cannot be run", (int)row + 1);

@@ -45,9 +45,10 @@ deft_status deft_replay(deft_controller *c, const deft_recording *r, bool feed_r
 {
     const size_t n_obs = (size_t)r->n_obs, n_act = (size_t)deft_controller_n_act(c);
     deft_status s = bind_recording(c, r, feed_recorded, err);
-    if (s == DEFT_OK) deft_controller_reset(c);
     for (size_t row = 0; s == DEFT_OK && row < (size_t)r->n_row; row++) {
-        const float *const prev = feed_recorded && row > 0 ? r->act + (row - 1) * n_act : NULL;
+        const bool first = row == 0 || (r->first && r->first[row]);
+        if (first) deft_controller_reset(c);
+        const float *const prev = feed_recorded && !first ? r->act + (row - 1) * n_act : NULL;
         s = deft_controller_step(c, r->obs + row * n_obs, prev, act + row * n_act, err);
         if (s != DEFT_OK) {
             (void)deft_error_prefix(err, "row %zu", row + 1);

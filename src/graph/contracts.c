@@ -9,6 +9,7 @@ typedef struct known_input {
     const char *unit;     // of the raw value
     const char *unit_div; // of the value divided by max
     float max;            // what the environment divides by
+    float lo, hi;         // where raw values usually are
 } known_input;
 
 typedef struct known_output {
@@ -30,23 +31,23 @@ typedef struct known_contract {
 
 /* The paper's robot, in the order of its environment: legs FL, FR, BL, BR; servos by channel. */
 static const known_input quaid_obs[17] = {
-    {"current_front_left", "A", "4 A", 4},
-    {"current_front_right", "A", "4 A", 4},
-    {"current_back_left", "A", "4 A", 4},
-    {"current_total", "A", "8 A", 8},
-    {"yaw", "rad", "pi/2 rad", 1.57079632679489661923f},
-    {"acc_z", "m/s^2", "20 m/s^2", 20},
-    {"pitch", "rad", "pi/2 rad", 1.57079632679489661923f},
-    {"roll", "rad", "pi/2 rad", 1.57079632679489661923f},
-    {"current_back_right", "A", "4 A", 4},
-    {"servo_knee_back_left", "tick", "500 ticks", 500},
-    {"servo_thigh_back_left", "tick", "500 ticks", 500},
-    {"servo_knee_back_right", "tick", "500 ticks", 500},
-    {"servo_thigh_back_right", "tick", "500 ticks", 500},
-    {"servo_knee_front_right", "tick", "500 ticks", 500},
-    {"servo_thigh_front_right", "tick", "500 ticks", 500},
-    {"servo_knee_front_left", "tick", "500 ticks", 500},
-    {"servo_thigh_front_left", "tick", "500 ticks", 500},
+    {"current_front_left", "A", "4 A", 4, 0, 4},
+    {"current_front_right", "A", "4 A", 4, 0, 4},
+    {"current_back_left", "A", "4 A", 4, 0, 4},
+    {"current_total", "A", "8 A", 8, 0, 8},
+    {"yaw", "rad", "pi/2 rad", 1.57079632679489661923f, -1.57f, 1.57f},
+    {"acc_z", "m/s^2", "20 m/s^2", 20, 0, 20},
+    {"pitch", "rad", "pi/2 rad", 1.57079632679489661923f, -0.7f, 0.7f},
+    {"roll", "rad", "pi/2 rad", 1.57079632679489661923f, -0.7f, 0.7f},
+    {"current_back_right", "A", "4 A", 4, 0, 4},
+    {"servo_knee_back_left", "tick", "500 ticks", 500, 185, 430},
+    {"servo_thigh_back_left", "tick", "500 ticks", 500, 308, 430},
+    {"servo_knee_back_right", "tick", "500 ticks", 500, 185, 430},
+    {"servo_thigh_back_right", "tick", "500 ticks", 500, 185, 308},
+    {"servo_knee_front_right", "tick", "500 ticks", 500, 185, 430},
+    {"servo_thigh_front_right", "tick", "500 ticks", 500, 185, 308},
+    {"servo_knee_front_left", "tick", "500 ticks", 500, 185, 430},
+    {"servo_thigh_front_left", "tick", "500 ticks", 500, 308, 430},
 };
 
 /* -1 is the servo's smallest position, 1 its largest. */
@@ -68,9 +69,9 @@ static const deft_meta quaid_note[] = {
 
 /* Gymnasium's Pendulum-v1. */
 static const known_input pendulum_obs[3] = {
-    {"cos_theta", "1", "1", 1},
-    {"sin_theta", "1", "1", 1},
-    {"theta_dot", "rad/s", "rad/s", 1},
+    {"cos_theta", "1", "1", 1, -1, 1},
+    {"sin_theta", "1", "1", 1, -1, 1},
+    {"theta_dot", "rad/s", "rad/s", 1, -8, 8},
 };
 static const known_output pendulum_act[1] = {{"torque", "N m", -2, 2}};
 
@@ -296,4 +297,20 @@ deft_status deft_contract_name(deft_contract *c, const char *name, deft_arena *a
     c->note = note;
     c->n_note += k->n_note;
     return DEFT_OK;
+}
+
+bool deft_contract_known_range(const deft_contract *c, int32_t i, float *lo, float *hi)
+{
+    const known_contract *const k = find(c->name);
+    if (!k || c->n_obs != k->n_obs || i < 0 || i >= k->n_obs) return false;
+    const float by = k->divided ? k->obs[i].max : 1;
+    *lo = k->obs[i].lo / by;
+    *hi = k->obs[i].hi / by;
+    return true;
+}
+
+float deft_contract_known_divisor(const deft_contract *c, int32_t i)
+{
+    const known_contract *const k = find(c->name);
+    return k && k->divided && i >= 0 && i < k->n_obs ? k->obs[i].max : 1;
 }

@@ -1,7 +1,6 @@
 /* calibration.c - recorded steps, and the float policy over them. */
 #include "quant/quant_private.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,86 +84,6 @@ int32_t deft_calibration_steps(const deft_calibration *c)
 int32_t deft_calibration_dropped(const deft_calibration *c)
 {
     return c->dropped;
-}
-
-/* --- recordings ------------------------------------------------------------------------------ */
-
-static int32_t column_named(const deft_csv *csv, const char *name)
-{
-    for (int32_t k = 0; k < csv->n_column; k++)
-        if (strcmp(csv->name[k], name) == 0) return k;
-    return -1;
-}
-
-/* Columns prefix0 to prefix(n - 1); false where one is missing. */
-static bool find_columns(const deft_csv *csv, const char *prefix, int32_t n, int32_t *at)
-{
-    const size_t len = strlen(prefix);
-    for (int32_t i = 0; i < n; i++) at[i] = -1;
-    for (int32_t k = 0; k < csv->n_column; k++) {
-        const char *const name = csv->name[k];
-        if (strncmp(name, prefix, len) != 0 || !isdigit((unsigned char)name[len])) continue;
-        char *end;
-        const long v = strtol(name + len, &end, 10);
-        if (*end == '\0' && v < n && at[v] < 0) at[v] = k;
-    }
-    for (int32_t i = 0; i < n; i++)
-        if (at[i] < 0) return false;
-    return true;
-}
-
-static void row_of(const deft_csv *csv, int32_t row, const int32_t *at, int32_t n, float *x)
-{
-    const double *cell = csv->cell + (size_t)row * (size_t)csv->n_column;
-    for (int32_t i = 0; i < n; i++) x[i] = (float)cell[at[i]];
-}
-
-static double cell_of(const deft_csv *csv, int32_t row, int32_t column)
-{
-    return csv->cell[(size_t)row * (size_t)csv->n_column + (size_t)column];
-}
-
-static bool begins(const deft_csv *csv, int32_t row, int32_t episode, int32_t step)
-{
-    if (row == 0) return true;
-    if (episode >= 0 && cell_of(csv, row, episode) != cell_of(csv, row - 1, episode)) return true;
-    return step >= 0 && !(cell_of(csv, row, step) > cell_of(csv, row - 1, step));
-}
-
-static deft_status add_rows(deft_calibration *c, const deft_csv *csv, int32_t *at, float *x,
-                            deft_error *err)
-{
-    const int32_t n_obs = c->m->contract.n_obs, n_act = c->m->contract.n_act;
-    if (!find_columns(csv, "obs", n_obs, at))
-        return deft_fail(err, DEFT_E_MISMATCH,
-                         "the policy has %d observations: wants columns obs0 to obs%d", n_obs,
-                         n_obs - 1);
-    const bool acts = find_columns(csv, "act", n_act, at + n_obs);
-    const int32_t episode = column_named(csv, "episode"), step = column_named(csv, "step");
-    for (int32_t r = 0; r < csv->n_row; r++) {
-        const bool first = begins(csv, r, episode, step);
-        if (first) deft_calibration_reset(c);
-        if (acts && !first) row_of(csv, r - 1, at + n_obs, n_act, x + n_obs);
-        row_of(csv, r, at, n_obs, x);
-        const deft_status s = deft_calibration_add(c, x, acts && !first ? x + n_obs : NULL, err);
-        if (s != DEFT_OK) {
-            (void)deft_error_prefix(err, "row %d", r + 1);
-            return s;
-        }
-    }
-    return DEFT_OK;
-}
-
-deft_status deft_calibration_add_csv(deft_calibration *c, const deft_csv *csv, deft_error *err)
-{
-    const size_t n = (size_t)c->m->contract.n_obs + (size_t)c->m->contract.n_act;
-    int32_t *at = calloc(n, sizeof *at);
-    float *x = calloc(n, sizeof *x);
-    const deft_status s = at && x ? add_rows(c, csv, at, x, err)
-                                  : deft_fail(err, DEFT_E_SPACE, "no memory for calibration data");
-    free(at);
-    free(x);
-    return s;
 }
 
 /* --- the contract's ends --------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "quant/quant_private.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- weights --------------------------------------------------------------------------------- */
@@ -105,6 +106,9 @@ typedef struct side_by_side {
     double *at; // [n_divergence] squared action error by step, NULL: not asked for
     int32_t *count;
     int32_t n_at;
+    float *margin; // [n_row] of the float policy's decisions; NULL: it makes none
+    int32_t changed;
+    double changed_margin;
 } side_by_side;
 
 static void add(sums *s, double want, double got)
@@ -133,6 +137,10 @@ static void compare_row(side_by_side *x, int32_t row, int32_t step)
         x->worst = e > x->worst ? e : x->worst;
     }
     x->squares += squares;
+    if (x->margin && squares > 0) {
+        x->changed++;
+        x->changed_margin = fmax(x->changed_margin, (double)x->margin[row]);
+    }
     if (!x->at || step >= x->n_at) return;
     x->at[step] += squares;
     x->count[step]++;
@@ -167,6 +175,38 @@ static deft_status roll(side_by_side *x, bool forced, int64_t *saturated)
     }
     for (int32_t k = -1; saturated && k < x->q->n_layer; k++)
         saturated[k + 1] += deft_qmodel_eval_saturated(x->e, k);
+    return DEFT_OK;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How far the largest output is above the next, in every row; and the median. */
+static deft_status margins(side_by_side *x, deft_arena *a, deft_quant_report *out)
+{
+    const deft_model *m = x->m;
+    const size_t n = (size_t)x->t->n_row;
+    if (!m->contract.discrete || m->n_output < 2) return DEFT_OK;
+    float *y = DEFT_NEW_ARRAY(a, float, m->n_output), *sorted = NULL;
+    x->margin = DEFT_NEW_ARRAY(a, float, n);
+    if (!y || !x->margin) return DEFT_E_SPACE;
+    for (size_t r = 0; r < n; r++) {
+        quant_trace_gather(x->t, m->out, m->n_out_segment, (int32_t)r, y);
+        float most = -INFINITY, next = -INFINITY;
+        for (int32_t i = 0; i < m->n_output; i++) {
+            next = fmaxf(next, fminf(most, y[i]));
+            most = fmaxf(most, y[i]);
+        }
+        x->margin[r] = most - next;
+    }
+    sorted = deft_arena_copy(a, x->margin, n * sizeof *sorted);
+    if (!sorted) return DEFT_E_SPACE;
+    qsort(sorted, n, sizeof *sorted, by_size);
+    out->decisions = (int32_t)n;
+    out->median_margin = (double)sorted[n / 2];
     return DEFT_OK;
 }
 
@@ -225,12 +265,16 @@ static deft_status both_rolls(side_by_side *x, deft_arena *a, deft_quant_layer *
     }
     x->squares = x->worst = 0;
     x->n_at = longest_episode(x->c);
+    out->changed = x->changed;
+    x->changed = 0;
     x->at = DEFT_NEW_ARRAY(a, double, x->n_at);
     x->count = DEFT_NEW_ARRAY(a, int32_t, x->n_at);
     if (!x->at || !x->count) return DEFT_E_SPACE;
     if (s == DEFT_OK) s = roll(x, false, saturated);
     out->free_action_rms = sqrt(x->squares / values);
     out->free_action_worst = x->worst;
+    out->free_changed = x->changed;
+    out->changed_margin = x->changed_margin;
     out->input_saturated = saturated[0];
     for (int32_t k = 0; k < n; k++) {
         layer[k].free_sqnr_db = decibels(&x->layer[k]);
@@ -266,6 +310,8 @@ deft_status deft_quant_measure(const deft_model *m, const deft_qmodel *q, const 
     if (s == DEFT_OK) s = measure_matrices(m, q, a, out, err);
     if (s == DEFT_OK) s = quant_trace_create(c, tmp, &t, err);
     if (s == DEFT_OK) s = float_actions(c, tmp, &x.want, err);
+    if (s == DEFT_OK && margins(&x, tmp, out) != DEFT_OK)
+        s = deft_fail(err, DEFT_E_SPACE, "no memory for the report");
     if (s == DEFT_OK) s = deft_qmodel_eval_create(q, &x.e, err);
     if (s == DEFT_OK) {
         s = both_rolls(&x, a, layer, out);
