@@ -94,15 +94,16 @@ static double grid_error(const quant_source *s, const float *x, int32_t n, doubl
     const float inverse = (float)(1 / scale), lo = (float)(s->lo - s->zero),
                 hi = (float)(s->hi - s->zero), back = (float)scale;
     const int32_t stride = n > MOST_SAMPLES ? n / MOST_SAMPLES : 1;
-    double sum = 0;
+    double sum = 0, most = 0;
     int32_t count = 0;
     for (int32_t r = 0; r < n; r += stride, count++) {
+        most = fmax(most, fabs((double)x[r]));
         float v = floorf(x[r] * inverse + 0.5f);
         v = v < lo ? lo : v > hi ? hi : v;
         const float e = x[r] - v * back;
         sum += (double)(e * e);
     }
-    return sum / count;
+    return sum / count + quant_unseen(most, (s->hi - s->zero) * scale);
 }
 
 /* The terms of the sum that the scale of this element decides. */

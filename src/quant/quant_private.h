@@ -170,6 +170,8 @@ deft_status quant_scales(quant_job *j); // scales of all sources
 deft_status quant_equalize(quant_job *j);
 /* Upper end of the range of |x| by the calibrator; x [n] is reordered. levels: of one sign. */
 double quant_range(const quant_job *j, float *x, int32_t n, int32_t levels);
+/* The part of a range's mean squared error that is for values beyond those that were seen. */
+double quant_unseen(double most, double range);
 /* Scales of inputs, concatenated [n_in], and the largest |q - zero|. */
 void quant_input_scales(const quant_job *j, int32_t layer, double *scale, double *limit);
 double quant_power_of_two(double v); // the least that is not below v

@@ -7,6 +7,8 @@
 #include <string.h>
 
 enum { BINS = 2048, HEADROOM = 4 };
+#define UNSEEN_REACH 1.1
+#define UNSEEN_SHARE 0.01
 
 static int by_size(const void *a, const void *b)
 {
@@ -28,12 +30,21 @@ static double squared_error(const float *x, int32_t n, double range, int32_t lev
     return sum;
 }
 
+/* What is beyond the data: squared error, as a share of all values, of one UNSEEN_REACH times as
+ * large as the largest that was seen. Without it the end of a range would be where the data, not
+ * the policy, ends: new data clip. */
+double quant_unseen(double most, double range)
+{
+    const double over = most * UNSEEN_REACH - range;
+    return over > 0 ? UNSEEN_SHARE * over * over : 0;
+}
+
 static double mse_range(const float *x, int32_t n, double most, int32_t levels)
 {
     double best = (double)INFINITY, found = most;
-    for (int32_t k = 0; k < 28; k++) {
-        const double range = most * (1.05 - 0.025 * k);
-        const double e = squared_error(x, n, range, levels);
+    for (int32_t k = 0; k < 38; k++) {
+        const double range = most * (1.3 - 0.025 * k);
+        const double e = squared_error(x, n, range, levels) + n * quant_unseen(most, range);
         if (e >= best) continue;
         best = e;
         found = range;

@@ -52,6 +52,54 @@ static void test_columns(deft_arena *a)
     }
 }
 
+static void test_fit(deft_arena *a)
+{
+    static const char *names[] = {"speed", "height"}, *acts[] = {"torque"};
+    const deft_contract c = {
+        .name = "own", .n_obs = 2, .n_act = 1, .obs_name = names, .act_name = acts};
+    deft_recording r;
+    deft_error err = {DEFT_OK, ""};
+    CHECK_OK(read_text("height,torque,step,speed\n1,2,0,3\n4,5,1,6\n7,8,0,9\n", a, &r, &err), err);
+    CHECK_OK(deft_recording_fit(&r, &c, a, &err), err);
+    CHECK(r.n_obs == 2 && r.obs[0] == 3 && r.obs[1] == 1 && r.obs[2] == 6, "by name");
+    CHECK(r.n_act == 1 && r.act[1] == 5, "actions by name");
+    CHECK(r.n_episode == 2 && r.first[0] && !r.first[1] && r.first[2], "step begins again");
+
+    CHECK_OK(read_text("obs0,obs1,done\n1,2,0\n1,2,1\n1,2,0\n", a, &r, &err), err);
+    CHECK_OK(deft_recording_fit(&r, &c, a, &err), err);
+    CHECK(r.n_episode == 2 && r.first[2] && !r.first[1], "after the end");
+    CHECK_OK(read_text("obs0,obs1,x_cm,yaw\n1,2,0,0\n", a, &r, &err), err);
+    CHECK_OK(deft_recording_fit(&r, NULL, a, &err), err);
+
+    static const char *const bad[] = {"height,speed,colour\n1,2,3\n", "height\n1\n",
+                                      "obs0,obs1,colour\n1,2,3\n"};
+    static const char *const says[] = {"colour", "speed", "colour"};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        err = (deft_error){DEFT_OK, ""};
+        CHECK_OK(read_text(bad[k], a, &r, &err), err);
+        CHECK(deft_recording_fit(&r, &c, a, &err) == DEFT_E_MISMATCH && strstr(err.text, says[k]) &&
+                  strstr(err.text, "recording.csv"),
+              "case %zu: %s", k, err.text);
+    }
+}
+
+static void test_quality(deft_arena *a)
+{
+    char text[2048] = "obs0,obs1,obs2\n";
+    deft_recording r;
+    deft_recording_quality q;
+    deft_error err = {DEFT_OK, ""};
+    for (int k = 0; k < 60; k++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%d,%d,5\n", k % 7,
+                       k == 33 ? -900 : k % 5);
+    CHECK_OK(read_text(text, a, &r, &err), err);
+    CHECK_OK(deft_recording_examine(&r, a, &q, &err), err);
+    CHECK(q.n_still == 1 && q.still[0] == 2, "%d columns never move", q.n_still);
+    CHECK(q.n_outlier == 1 && q.outlier[0].column == 1 && q.outlier[0].row == 33 &&
+              q.outlier[0].value == -900 && q.outlier[0].count == 1,
+          "%d outliers", q.n_outlier);
+}
+
 static void test_difference(void)
 {
     const float a[] = {1, 2, NAN, 4, 0, 0}, b[] = {1, 2.5f, 7, 4, 0, -1};
@@ -84,6 +132,8 @@ int main(void)
 {
     deft_arena *const a = deft_arena_create(0);
     test_columns(a);
+    test_fit(a);
+    test_quality(a);
     test_difference();
     test_scene(a);
     deft_arena_destroy(a);
