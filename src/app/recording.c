@@ -95,7 +95,7 @@ static deft_status no_memory(deft_error *err)
     return deft_fail(err, DEFT_E_SPACE, "no memory");
 }
 
-static const float *gather(const deft_csv *csv, const int32_t *at, int32_t n, deft_arena *a)
+static float *gather(const deft_csv *csv, const int32_t *at, int32_t n, deft_arena *a)
 {
     float *x = DEFT_NEW_ARRAY(a, float, (size_t)csv->n_row *(size_t)n);
     for (int32_t r = 0; x && r < csv->n_row; r++) {
@@ -105,15 +105,19 @@ static const float *gather(const deft_csv *csv, const int32_t *at, int32_t n, de
     return x;
 }
 
-/* Observations of these columns; the first that is no number is an error. */
-static deft_status gather_obs(deft_recording *r, const int32_t *at, int32_t n, deft_arena *a,
-                              deft_error *err)
+/* Observations of these columns, divided by divisor [n] where there is one; the first that is no
+ * number is an error. */
+static deft_status gather_obs(deft_recording *r, const int32_t *at, const float *divisor, int32_t n,
+                              deft_arena *a, deft_error *err)
 {
     const char **name = DEFT_NEW_ARRAY(a, const char *, n);
-    r->obs = gather(r->table, at, n, a);
+    float *const obs = gather(r->table, at, n, a);
+    r->obs = obs;
     r->n_obs = n;
     r->obs_name = name;
-    if (!r->obs || !name) return no_memory(err);
+    if (!obs || !name) return no_memory(err);
+    for (size_t i = 0; divisor && i < (size_t)r->n_row * (size_t)n; i++)
+        obs[i] /= divisor[i % (size_t)n];
     for (int32_t k = 0; k < n; k++) name[k] = r->table->name[at[k]];
     for (size_t i = 0; i < (size_t)r->n_row * (size_t)n; i++) {
         if (isfinite(r->obs[i])) continue;
@@ -174,7 +178,7 @@ static deft_status find_columns(deft_recording *r, deft_arena *a, deft_error *er
         if (!is_other(csv->name[c])) obs[n_obs++] = c;
     if (!n_obs)
         return deft_fail(err, DEFT_E_FORMAT, "no columns of observations (obs0, obs1, ...)");
-    return gather_obs(r, obs, n_obs, a, err);
+    return gather_obs(r, obs, NULL, n_obs, a, err);
 }
 
 static deft_status name_file(const char *path, deft_status s, deft_error *err)
@@ -288,10 +292,10 @@ static deft_status take_names(deft_recording *r, const deft_contract *c, deft_ar
                          "policy's observations ('deft info --contract-table')",
                          deft_escape(name, sizeof name, c->obs_name[i], 1024));
     }
-    deft_status s = gather_obs(r, at, c->n_obs, a, err);
-    float *const obs = (float *)(uintptr_t)r->obs; // ours, just made
-    for (size_t k = 0; s == DEFT_OK && r->log && k < (size_t)r->n_row * (size_t)c->n_obs; k++)
-        obs[k] /= deft_contract_known_divisor(c, (int32_t)(k % (size_t)c->n_obs));
+    float *const divisor = DEFT_NEW_ARRAY(a, float, c->n_obs);
+    if (!divisor) return no_memory(err);
+    for (int32_t i = 0; i < c->n_obs; i++) divisor[i] = deft_contract_known_divisor(c, i);
+    const deft_status s = gather_obs(r, at, r->log ? divisor : NULL, c->n_obs, a, err);
     return s == DEFT_OK ? take_actions(r, c, a, err) : s;
 }
 

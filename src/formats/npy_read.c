@@ -77,7 +77,7 @@ static deft_status malformed(const text *t, const char *what)
 
 static deft_status read_descr(text *t, header *h)
 {
-    char d[16];
+    char d[16] = "";
     if (!quoted(t, d, sizeof d)) return malformed(t, "'descr' is not a plain number format");
     static const char *const known[] = {"f4", "f8", "i1", "i2", "i4", "i8",
                                         "u1", "u2", "u4", "u8", "b1"};
@@ -191,18 +191,19 @@ deft_status deft_npy_read(deft_bytes b, deft_arena *a, deft_npy *out, deft_error
     deft_status s = frame(b, &t, &at, err);
     if (s == DEFT_OK) s = read_header(&t, &h);
     if (s != DEFT_OK) return s;
-    if (h.rank < 1 || h.rank > 2)
+    if (h.size < 1 || h.rank < 1 || h.rank > 2)
         return deft_fail(err, DEFT_E_UNSUPPORTED,
                          "an array of %d dimensions: [rows][columns] or [rows] is read", h.rank);
     const int64_t rows = h.dim[0], columns = h.rank == 2 ? h.dim[1] : 1;
     if (rows > INT32_MAX || columns > INT16_MAX)
         return deft_fail(err, DEFT_E_RANGE, "%lld rows of %lld columns are too many",
                          (long long)rows, (long long)columns);
-    const size_t n = (size_t)rows * (size_t)columns; // below 2^46
-    if (n > (b.size - at) / h.size || n * h.size != b.size - at)
+    const size_t n = (size_t)rows * (size_t)columns;         // below 2^46
+    const size_t want = n <= b.size ? n * h.size : SIZE_MAX; // h.size is at most 8
+    if (want != b.size - at)
         return deft_fail(err, DEFT_E_FORMAT,
                          "%lld rows of %lld columns take %llu bytes, and there are %llu",
-                         (long long)rows, (long long)columns, (unsigned long long)(n * h.size),
+                         (long long)rows, (long long)columns, (unsigned long long)want,
                          (unsigned long long)(b.size - at));
     double *const v = DEFT_NEW_ARRAY(a, double, n);
     if (!v) return deft_fail(err, DEFT_E_SPACE, "no memory");

@@ -10,9 +10,11 @@
 
 enum { EPISODE = 100, EPISODES = 15, PHASES = 6, HELD = 20 };
 
-/* Time constants of the sequences in steps: 0 is white, HOLD and STEPS are constant, and constant
- * for some steps at a time. */
-static const double pace[PHASES] = {0, 2, 8, 30, INFINITY, -1};
+/* Time constants of the sequences in steps: 0 is white; below it, constant throughout or for HELD
+ * steps at a time. */
+#define CONSTANT (-1)
+#define STEPWISE (-2)
+static const double pace[PHASES] = {0, 2, 8, 30, CONSTANT, STEPWISE};
 
 typedef struct channel {
     double mean, deviation, lo, hi; // in the contract's units
@@ -78,8 +80,8 @@ static channel channel_of(const deft_contract *c, int32_t i, deft_synthetic *fac
 /* z of one channel in the next step of a sequence of this pace. */
 static double advance(double z, double tau, int32_t step, deft_rng *rng)
 {
-    if (isinf(tau)) return z;
-    if (tau < 0) return step % HELD ? z : deft_rng_normal(rng);
+    if (tau == CONSTANT) return z;
+    if (tau == STEPWISE) return step % HELD ? z : deft_rng_normal(rng);
     const double keep = tau > 0 ? exp(-1 / tau) : 0;
     return keep * z + sqrt(1 - keep * keep) * deft_rng_normal(rng);
 }
@@ -115,9 +117,13 @@ deft_status deft_calibration_add_synthetic(deft_calibration *c, uint64_t seed, d
     deft_rng rng;
     *out = (deft_synthetic){.n_obs = n};
     deft_rng_seed(&rng, seed);
-    deft_status s =
-        ch && memory ? DEFT_OK : deft_fail(err, DEFT_E_SPACE, "no memory for calibration data");
-    for (int32_t i = 0; s == DEFT_OK && i < n; i++) ch[i] = channel_of(&c->m->contract, i, out);
+    if (!ch || !memory) {
+        free(ch);
+        free(memory);
+        return deft_fail(err, DEFT_E_SPACE, "no memory for calibration data");
+    }
+    deft_status s = DEFT_OK;
+    for (int32_t i = 0; i < n; i++) ch[i] = channel_of(&c->m->contract, i, out);
     for (int32_t e = 0; s == DEFT_OK && e < EPISODES; e++)
         s = sequence(c, ch, pace[e % PHASES], memory, &rng, err);
     free(ch);

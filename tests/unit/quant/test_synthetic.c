@@ -35,8 +35,8 @@ static deft_model *small(deft_arena *a)
 static void column(const deft_calibration *c, int32_t i, double out[4])
 {
     double sum = 0, squares = 0;
-    out[0] = INFINITY;
-    out[1] = -INFINITY;
+    out[0] = (double)INFINITY;
+    out[1] = -(double)INFINITY;
     for (int32_t r = 0; r < c->n; r++) {
         const double v = (double)c->obs[r * c->m->contract.n_obs + i];
         out[0] = fmin(out[0], v);
