@@ -43,7 +43,22 @@ static double world(double x, double offset, double scale)
     return scale != 0 ? offset + x / scale : offset;
 }
 
-static channel channel_of(const deft_contract *c, int32_t i, deft_synthetic *facts)
+/* Ends that somebody wrote down count above all others. */
+static channel within_limits(const deft_contract *c, int32_t i, channel ch)
+{
+    if (c->obs_least) ch.lo = fmax(ch.lo, (double)c->obs_least[i]);
+    if (c->obs_most) ch.hi = fmin(ch.hi, (double)c->obs_most[i]);
+    if (ch.lo > ch.hi) ch.lo = ch.hi;
+    return ch;
+}
+
+static bool has_limits(const deft_contract *c, int32_t i)
+{
+    return c->obs_least && c->obs_most && isfinite(c->obs_least[i]) && isfinite(c->obs_most[i]) &&
+           c->obs_most[i] > c->obs_least[i];
+}
+
+static channel channel_by_contract(const deft_contract *c, int32_t i, deft_synthetic *facts)
 {
     const double offset = c->obs_offset ? (double)c->obs_offset[i] : 0;
     const double scale = c->obs_scale ? (double)c->obs_scale[i] : 1;
@@ -65,6 +80,10 @@ static channel channel_of(const deft_contract *c, int32_t i, deft_synthetic *fac
         }
         return (channel){offset, reach, a, b};
     }
+    if (has_limits(c, i)) {
+        facts->limited++;
+        return between((double)c->obs_least[i], (double)c->obs_most[i]);
+    }
     if (isfinite(lo) && isfinite(hi) && hi > lo) {
         facts->limited++;
         return between(lo, hi);
@@ -75,6 +94,11 @@ static channel channel_of(const deft_contract *c, int32_t i, deft_synthetic *fac
     }
     facts->assumed++;
     return (channel){0, 1, fmax(lo, -4), fmin(hi, 4)};
+}
+
+static channel channel_of(const deft_contract *c, int32_t i, deft_synthetic *facts)
+{
+    return within_limits(c, i, channel_by_contract(c, i, facts));
 }
 
 /* z of one channel in the next step of a sequence of this pace. */

@@ -91,7 +91,7 @@ expect 0 quantize "$policy" --calib "$dir/obs.csv" -o "$dir/csv.deft"
 for f in shuffled.csv c.npy f.npy; do
     expect 0 quantize "$policy" --calib "$dir/$f" -o "$dir/x.deft"
     cmp -s "$dir/csv.deft" "$dir/x.deft" || fail "$f gives another image"
-    expect 0 run "$policy" --obs "$dir/$f" -o "$dir/x.csv"
+    expect 0 run "$policy" --obs "$dir/$f" --force -o "$dir/x.csv"
 done
 expect 0 quantize "$policy" --calib "$dir/two.csv" -o "$dir/csv.deft" --json
 json 'j["calibration"]["files"][0]["episodes"] == 2 and j["calibration"]["files"][0]["rows"] == 60'
