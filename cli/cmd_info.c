@@ -429,8 +429,8 @@ const cli_command cmd_info = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "what a policy is: inputs, layers, state, wiring, sizes, and what is odd about it",
-    .details = "POLICY is an ONNX graph, a TorchScript, .pt or .safetensors checkpoint, or a .deft "
-               "image. A graph "
+    .details = "POLICY is an ONNX graph, a TorchScript program, a .pt or .safetensors checkpoint, "
+               "or a .deft image. A graph, and what a program computes, "
                "is verified on the way: what was understood of it runs beside it for 200 random "
                "recurrent steps, and a difference above 1e-5 is an error.\n"
                "docs/guide-lint.md explains the warnings.",

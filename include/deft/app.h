@@ -30,6 +30,7 @@ typedef struct deft_load_options {
     bool several;    // the options are for several files: what is not for one is for another
     deft_understand_options understand;
     deft_assemble_options assemble;
+    deft_torchscript_options torchscript;
 } deft_load_options;
 /* DEFT_E_ARG if an option is for none of the files, by their kinds; the text says what it is for.
  * One file is checked by deft_load, too. */

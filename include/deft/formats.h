@@ -93,6 +93,22 @@ deft_status deft_normaliser_read(deft_bytes bytes, const char *path, deft_arena 
  * is of n bytes. */
 const char *deft_format_explain(deft_bytes bytes, char *text, size_t n);
 
+/* What a TorchScript program leaves open. Zero: find out, or a default. */
+typedef struct deft_torchscript_options {
+    int32_t n_obs; // observations, for programs that run with several numbers of them
+    int64_t steps,
+        work; // bounds of what the program may take: statements and expressions, elements
+} deft_torchscript_options;
+/* The program of a TorchScript archive, that is its method forward, as a graph with ONNX's
+ * operators for one row of observations. Attributes that it changes become inputs and outputs; the
+ * graph's metadata say "state:INPUT" OUTPUT, and "torchscript.note" for what had to be assumed.
+ * *out stays NULL where there is no program: checkpoints, SB3's zips, modules that C++ saved
+ * without methods. DEFT_E_UNSUPPORTED for what is outside the subset, with file, line and operator;
+ * for archives of before PyTorch 1.4; for states that do not start from zeros. */
+deft_status deft_torchscript_read(deft_bytes bytes, const char *path,
+                                  const deft_torchscript_options *opt, deft_arena *a,
+                                  deft_graph **out, deft_error *err);
+
 /* How to make a policy of named tensors. What is zero is taken from the file; what the file does
  * not say either is an error that names it. */
 typedef struct deft_assemble_options {

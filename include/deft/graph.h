@@ -55,8 +55,8 @@ typedef enum deft_attr_kind {
 typedef struct deft_attr {
     const char *name;
     deft_attr_kind kind;
-    int64_t i;
     float f;
+    int64_t i;
     const char *s; // NUL-terminated; inner NULs are refused by the readers
     const deft_tensor *t;
     int64_t n; // length of the list kinds

@@ -146,12 +146,79 @@ static deft_status verify_against(deft_loaded *l, const deft_load_options *opt, 
     return s;
 }
 
+/* What the program says must not be said otherwise. */
+static deft_status check_program_options(const deft_load_options *opt, deft_error *err)
+{
+    const deft_assemble_options *a = &opt->assemble;
+    const char *what = a->arch         ? "--arch"
+                       : a->activation ? "--activation"
+                       : a->squash     ? "--squash"
+                       : a->input      ? "--input"
+                       : a->logits     ? "--logits"
+                                       : NULL;
+    if (!what && opt->normaliser && strcmp(opt->normaliser, "none") != 0) what = "--normalizer";
+    if (!what) return DEFT_OK;
+    return deft_fail(err, DEFT_E_ARG,
+                     "%s is for checkpoints without a program: this TorchScript archive says "
+                     "itself what it computes (leave the option out)",
+                     what);
+}
+
+/* The program of an encoder before that of the policy. */
+static deft_status join_program(const deft_load_options *opt, deft_loaded *l, deft_error *err)
+{
+    deft_bytes bytes;
+    deft_graph *encoder = NULL, *both;
+    deft_status s = deft_file_read(opt->encoder, 0, l->arena, &bytes, err);
+    const deft_torchscript_options none = {.n_obs = 0};
+    if (s == DEFT_OK)
+        s = deft_torchscript_read(bytes, opt->encoder, &none, l->arena, &encoder, err);
+    if (s == DEFT_OK && !encoder) {
+        s = deft_fail(err, DEFT_E_UNSUPPORTED,
+                      "the encoder of a TorchScript program must be one, too");
+    }
+    if (s != DEFT_OK) {
+        (void)name_file(opt->encoder, err);
+        return s;
+    }
+    s = deft_graph_join(encoder, l->graph, opt->encoder_output, &both, err);
+    if (s == DEFT_OK) l->graph = both;
+    return s;
+}
+
+/* A TorchScript program is understood and verified as a graph. */
+static deft_status load_program(const deft_load_options *opt, deft_loaded *l, deft_error *err)
+{
+    deft_status s = check_program_options(opt, err);
+    deft_understand_options understand = opt->understand;
+    understand.rewire_cascade = false;
+    if (s == DEFT_OK && opt->encoder) s = join_program(opt, l, err);
+    if (s == DEFT_OK) s = deft_graph_settle(l->graph, err);
+    if (s == DEFT_OK) s = deft_understand(l->graph, &understand, &l->model, err);
+    if (s != DEFT_OK) return s;
+    for (int32_t i = 0; i < l->graph->n_meta; i++) {
+        if (strcmp(l->graph->meta[i].key, "torchscript.note") != 0) continue;
+        if (deft_model_assume(l->model, "%s", l->graph->meta[i].value) != DEFT_OK)
+            return deft_fail(err, DEFT_E_SPACE, "no memory");
+    }
+    return deft_verify(l->graph, l->model, VERIFY_STEPS, verify_tolerance, VERIFY_SEED,
+                       &l->verified, err);
+}
+
 static deft_status load_torch(deft_bytes bytes, const deft_load_options *opt, deft_loaded *l,
                               deft_error *err)
 {
     deft_checkpoint *actor, *encoder = NULL;
     deft_bytes more;
-    deft_status s = deft_torch_read(bytes, l->path, l->arena, &actor, err);
+    deft_status s =
+        deft_torchscript_read(bytes, l->path, &opt->torchscript, l->arena, &l->graph, err);
+    if (s != DEFT_OK) return s;
+    if (l->graph) return load_program(opt, l, err);
+    if (opt->torchscript.n_obs) {
+        return deft_fail(err, DEFT_E_ARG,
+                         "--obs-size is for TorchScript programs, and this file has none");
+    }
+    s = deft_torch_read(bytes, l->path, l->arena, &actor, err);
     if (s == DEFT_OK && opt->encoder) {
         s = deft_file_read(opt->encoder, 0, l->arena, &more, err);
         if (s == DEFT_OK) s = deft_torch_read(more, opt->encoder, l->arena, &encoder, err);

@@ -6,24 +6,29 @@
 
 enum { GRAPH = 1 << DEFT_FORMAT_ONNX, CHECKPOINT = 1 << DEFT_FORMAT_TORCH };
 
+typedef enum value { A_TEXT, A_FLAG, A_NUMBER } value; // const char *, bool, int32_t
+
 typedef struct rule {
     const char *name;
     size_t at;
-    bool flag;      // bool, not a text
+    value value;
     unsigned kinds; // of files
     const char *use;
 } rule;
 
-#define TEXT(field) offsetof(deft_load_options, field), false
-#define FLAG(field) offsetof(deft_load_options, field), true
+#define TEXT(field)   offsetof(deft_load_options, field), A_TEXT
+#define FLAG(field)   offsetof(deft_load_options, field), A_FLAG
+#define NUMBER(field) offsetof(deft_load_options, field), A_NUMBER
 
 static const rule rules[] = {
     {"--encoder", TEXT(encoder), CHECKPOINT | GRAPH,
      "names the encoder whose output an ONNX graph or a checkpoint reads"},
-    {"--encoder-output", TEXT(encoder_output), GRAPH,
+    {"--encoder-output", TEXT(encoder_output), GRAPH | CHECKPOINT,
      "says where the encoder's output stands among what an ONNX graph reads"},
     {"--against", TEXT(against), CHECKPOINT,
      "names the graph to verify a checkpoint against, which has none of its own"},
+    {"--obs-size", NUMBER(torchscript.n_obs), CHECKPOINT,
+     "says how many observations a TorchScript program reads"},
     {"--arch", TEXT(assemble.arch), CHECKPOINT,
      "says which layers the tensors of a checkpoint belong to"},
     {"--activation", TEXT(assemble.activation), CHECKPOINT,
@@ -46,7 +51,8 @@ static bool given(const deft_load_options *opt, const rule *r)
 {
     const char *const p = (const char *)opt + r->at;
     const char *text = NULL;
-    if (r->flag) return *(const bool *)p;
+    if (r->value == A_FLAG) return *(const bool *)p;
+    if (r->value == A_NUMBER) return *(const int32_t *)(const void *)p != 0;
     memcpy(&text, p, sizeof text);
     return text != NULL;
 }
@@ -55,8 +61,10 @@ static void leave_out(deft_load_options *opt, const rule *r)
 {
     char *const p = (char *)opt + r->at;
     const char *const none = NULL;
-    if (r->flag) {
+    if (r->value == A_FLAG) {
         *(bool *)p = false;
+    } else if (r->value == A_NUMBER) {
+        *(int32_t *)(void *)p = 0;
     } else {
         memcpy(p, &none, sizeof none);
     }

@@ -179,6 +179,7 @@ typedef struct und {
     und_cell **cell;
     int32_t n_cell, cap_cell;
     int32_t *pair;        // [g->n_input] output port of the new state, -1: an observation
+    int32_t *told;        // [g->n_input] the output that is to be it, as the metadata say; or -1
     int32_t *obs_at;      // [g->n_input] first observation of the port
     bool *state_need;     // [g->n_input]
     und_history *history; // [n_history]
@@ -293,6 +294,7 @@ und_cell *und_new_cell(und *u, int32_t k);
 deft_status und_add_cell(und *u, und_cell *c);
 deft_status und_extract_gates(und *u, und_cell *c); // DEFT_E_UNSUPPORTED without a text: not one
 bool und_sounds_like_state(const char *name);
+bool und_is_told(const und *u, int32_t q); // the new value of some state, as the metadata say
 deft_status und_find_state(und *u);
 deft_status und_choose_action(und *u);
 deft_status und_peel_action(und *u); // scaling and limits of the action into the contract

@@ -210,12 +210,18 @@ static deft_status refuse_forgotten_state(und *u)
     for (int32_t p = 0; p < g->n_input; p++) {
         const und_value *in = &u->value[g->input[p].value];
         const char *name = g->value[g->input[p].value].name;
-        if (u->pair[p] >= 0 || !in->e || !u->op[in->e[0].op]->need || !und_sounds_like_state(name))
-            continue;
+        const int32_t told = u->told[p];
+        if (u->pair[p] >= 0 || !in->e || !u->op[in->e[0].op]->need) continue;
+        if (told < 0 && !und_sounds_like_state(name)) continue;
+        char a[120], b[120];
+        if (told >= 0)
+            return deft_fail(
+                u->err, DEFT_E_UNSUPPORTED,
+                "state '%s' is not that of a GRU, an LSTM, a tanh network or a history",
+                deft_escape(a, sizeof a, name, 1024));
         for (int32_t q = 0; q < g->n_output; q++) {
             const und_value *o = &u->value[g->output[q].value];
             if (q == u->action || o->t || !o->e || !same_shape(&in->shape, &o->shape)) continue;
-            char a[120], b[120];
             const int32_t node = o->e[0].op >= 0 ? u->op[o->e[0].op]->node : -1;
             return und_fail(u, node, DEFT_E_UNSUPPORTED,
                             "output '%s' seems to be the new state '%s', but it is not that of a "

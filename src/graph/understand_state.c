@@ -67,11 +67,47 @@ static int64_t port_count(const und *u, int32_t p)
     return u->value[u->g->input[p].value].shape.count;
 }
 
+/* Readers of programs know which output renews a state: "state:INPUT" OUTPUT in the metadata. */
+static deft_status read_told(und *u)
+{
+    static const char prefix[] = "state:";
+    const deft_graph *const g = u->g;
+    u->told = DEFT_NEW_ARRAY(u->a, int32_t, g->n_input);
+    if (!u->told) return und_no_memory(u);
+    for (int32_t p = 0; p < g->n_input; p++) {
+        u->told[p] = -1;
+        for (int32_t i = 0; i < g->n_meta; i++) {
+            const char *const key = g->meta[i].key;
+            if (strncmp(key, prefix, sizeof prefix - 1) != 0 ||
+                strcmp(key + sizeof prefix - 1, g->value[g->input[p].value].name) != 0)
+                continue;
+            for (int32_t q = 0; q < g->n_output; q++)
+                if (strcmp(g->value[g->output[q].value].name, g->meta[i].value) == 0)
+                    u->told[p] = q;
+        }
+    }
+    return DEFT_OK;
+}
+
+bool und_is_told(const und *u, int32_t q)
+{
+    for (int32_t p = 0; p < u->g->n_input; p++)
+        if (u->told[p] == q) return true;
+    return false;
+}
+
+/* What the metadata say rules out everything else. */
+static bool may_pair(const und *u, int32_t p, int32_t q)
+{
+    return u->told[p] >= 0 ? u->told[p] == q : !und_is_told(u, q);
+}
+
 /* Does output q carry new[k] where input p holds old[k], for all k? */
 static bool carries(const und *u, int32_t q, int32_t p, const und_ref *const state[2], int32_t n)
 {
     const und_value *o = output(u, q);
     if (!o->e || o->t || q == u->action || o->shape.count != port_count(u, p)) return false;
+    if (!may_pair(u, p, q)) return false;
     for (int32_t k = 0; k < n; k++)
         if (port_of(u, state[0][k]) != p || !und_same(o->e[state[0][k].at], state[1][k]))
             return false;
@@ -93,19 +129,24 @@ static bool pair_up(und *u, const und_ref *old, const und_ref *new_state, int32_
     return false;
 }
 
-static bool carries_state(const und *u, int32_t q)
+static bool is_paired(const und *u, int32_t q)
 {
     for (int32_t p = 0; p < u->g->n_input; p++)
         if (u->pair[p] == q) return true;
     return false;
 }
 
+static bool carries_state(const und *u, int32_t q)
+{
+    return is_paired(u, q) || und_is_told(u, q);
+}
+
 /* May output q still turn out to be the new state? Something else must be left for the action. */
 static bool is_free(const und *u, int32_t q)
 {
-    if (q == u->action || carries_state(u, q)) return false;
+    if (q == u->action || is_paired(u, q)) return false;
     for (int32_t i = 0; i < u->g->n_output; i++)
-        if (i != q && !output(u, i)->t && !carries_state(u, i)) return true;
+        if (i != q && !output(u, i)->t && !is_paired(u, i)) return true;
     return false;
 }
 
@@ -149,7 +190,7 @@ static int32_t likeness(const und *u, int32_t p, int32_t q)
 {
     const und_value *in = &u->value[u->g->input[p].value], *o = output(u, q);
     if (!in->e || !o->e || o->t || in->shape.count != o->shape.count) return -1;
-    if (u->pair[p] >= 0 && u->pair[p] != q) return -1;
+    if ((u->pair[p] >= 0 && u->pair[p] != q) || !may_pair(u, p, q)) return -1;
     const char *a = u->g->value[u->g->input[p].value].name;
     const char *b = u->g->value[u->g->output[q].value].name;
     const size_t na = strnlen(a, 64), nb = strnlen(b, 64), n = na < nb ? na : nb;
@@ -198,7 +239,7 @@ static deft_status note_choice(und *u, int32_t p, int32_t q)
     int32_t n = 0;
     for (int32_t i = 0; i < u->g->n_input; i++) n += u->pair[i] < 0 && likeness(u, i, q) >= 0;
     u->pair[p] = q;
-    if (n < 2) return DEFT_OK;
+    if (n < 2 || u->told[p] == q) return DEFT_OK;
     char a[160], b[160];
     (void)deft_escape(a, sizeof a, u->g->value[u->g->input[p].value].name, 1024);
     (void)deft_escape(b, sizeof b, u->g->value[u->g->output[q].value].name, 1024);
@@ -212,7 +253,7 @@ static deft_status find_lstm_h(und *u, und_cell *c)
 {
     for (int32_t q = 0; q < u->g->n_output; q++) {
         if (q == u->action || find_in(u, q, c->h_new[0]) < 0) continue;
-        if (!carries_state(u, q) && !is_free(u, q)) continue;
+        if (!is_paired(u, q) && !is_free(u, q)) continue;
         const int32_t p = find_old(u, c, q, assume_h);
         if (p < 0) continue;
         c->paired = true;
@@ -245,9 +286,9 @@ static deft_status pair_cell(und *u, und_cell *c)
 
 static bool assume_elman(und *u, und_cell *c, int32_t q, int32_t p)
 {
-    (void)q;
     // any layer that reads some input could be one: the name must say so
-    if (!und_sounds_like_state(u->g->value[u->g->input[p].value].name)) return false;
+    if (u->told[p] != q && !und_sounds_like_state(u->g->value[u->g->input[p].value].name))
+        return false;
     memcpy(c->h, u->value[u->g->input[p].value].e, (size_t)c->n * sizeof *c->h);
     return und_extract_gates(u, c) == DEFT_OK;
 }
@@ -362,6 +403,8 @@ static deft_status note_unpaired(und *u)
 
 deft_status und_find_state(und *u)
 {
+    const deft_status told = read_told(u);
+    if (told != DEFT_OK) return told;
     u->action = named_action(u);
     u->pair = DEFT_NEW_ARRAY(u->a, int32_t, u->g->n_input);
     if (!u->pair) return und_no_memory(u);

@@ -37,17 +37,18 @@ def commands(deft, policy, path, obs):
     if path.endswith(".xml"):
         yield [deft, "eval", policy, "--scene", path, "-n", "1", "--max-steps", "5", "-j", "1"]
         return
-    yield [deft, "info", path]
-    yield [deft, "info", "--contract-table", path]
-    yield [deft, "convert", path, "-o", "out.deft"]
-    yield [deft, "convert", path, "-o", "out.onnx"]
+    say = ["--assume"] if path.endswith(".pt") else []  # what a checkpoint does not say
+    yield [deft, "info", path, *say]
+    yield [deft, "info", "--contract-table", path, *say]
+    yield [deft, "convert", path, *say, "-o", "out.deft"]
+    yield [deft, "convert", path, *say, "-o", "out.onnx"]
     yield [deft, "compile", path, "-o", "out"]
-    yield [deft, "quantize", path, "--env", "pendulum", "-n", "1", "-o", "out.deft"]
-    yield [deft, "run", path, "--obs", obs, "-o", "out.csv"]
-    yield [deft, "eval", path, "--env", "pendulum", "-n", "1", "-j", "1"]
+    yield [deft, "quantize", path, *say, "--env", "pendulum", "-n", "1", "-o", "out.deft"]
+    yield [deft, "run", path, *say, "--obs", obs, "-o", "out.csv"]
+    yield [deft, "eval", path, *say, "--env", "pendulum", "-n", "1", "-j", "1"]
     if not near:  # twice the work, and ten thousand steps, of what is asked for
-        yield [deft, "compare", path, path, "--obs", obs]
-        yield [deft, "bench", path]
+        yield [deft, "compare", path, *say, path, *say, "--obs", obs]
+        yield [deft, "bench", path, *say]
 
 
 def clear(text, code, path):
