@@ -1,5 +1,8 @@
 /* math_f32.c - exp, tanh and friends from polynomials. Part of the freestanding runtime.
  * The polynomials are those of Cephes (S. L. Moshier, expf.c, tanhf.c, ndtrf.c, logf.c). */
+#include "base/float_rules.h"
+
+#include "base/float_ops.h"
 #include "base/math_f32.h"
 
 #include <float.h>
@@ -73,7 +76,7 @@ float deft_tanh_f32(float x)
         return p * z * x + x;
     }
     if (x != x) return x;
-    const float y = a > 9.2f ? 1.0f : 1.0f - 2.0f / (deft_exp_f32(a + a) + 1.0f);
+    const float y = a > 9.2f ? 1.0f : 1.0f - deft_divide_f32(2.0f, deft_exp_f32(a + a) + 1.0f);
     return x < 0 ? -y : y;
 }
 
@@ -81,9 +84,9 @@ float deft_sigmoid_f32(float x)
 {
     const float e = deft_exp_f32(-absolute(x)), d = 1.0f + e;
     if (x != x) return x;
-    if (x >= 0) return 1.0f / d;
+    if (x >= 0) return deft_divide_f32(1.0f, d);
     // y = e / d, and what rounding lost of d: dy = -y lost / d, 1 / d = 1 - y
-    const float y = e / d, lost = e - (d - 1.0f);
+    const float y = deft_divide_f32(e, d), lost = e - (d - 1.0f);
     return y - y * (1.0f - y) * lost;
 }
 
@@ -120,7 +123,7 @@ float deft_softplus_f32(float x)
 {
     const float u = deft_exp_f32(-absolute(x)), w = 1.0f + u;
     // log1p(u) = log(w) u / (w - 1): the rounding of w cancels (Kahan)
-    const float l = w == 1.0f ? u : log_f32(w) * (u / (w - 1.0f));
+    const float l = w == 1.0f ? u : log_f32(w) * deft_divide_f32(u, w - 1.0f);
     if (x != x) return x;
     return x > 0 ? x + l : l;
 }
@@ -141,7 +144,7 @@ float deft_erf_f32(float x)
     }
     if (x != x) return x;
     if (a > 4.0f) return x < 0 ? -1.0f : 1.0f;
-    const float q = 1.0f / a, z = q * q;
+    const float q = deft_divide_f32(1.0f, a), z = q * q;
     float p;
     if (a < 2.0f) {
         p = 2.326819970068386e-2f;
@@ -230,7 +233,7 @@ static float gelu_tanh_f32(float x)
 
 static float softsign_f32(float x)
 {
-    return x / (1.0f + absolute(x));
+    return deft_divide_f32(x, 1.0f + absolute(x));
 }
 
 static float clip_f32(float x, float lo, float hi)

@@ -14,12 +14,12 @@ static void front_end(c_writer *w)
     deft_image_front_at(w->step.image + w->policy.front_end, w->policy.n_act, &e);
     if (e.offset) c_array_f32(w, "obs_offset", e.offset, n);
     if (e.scale) c_array_f32(w, "obs_scale", e.scale, n);
-    if (e.prev_scale) c_array_f32(w, "prev_scale", e.prev_scale, w->policy.n_act);
+    if (e.prev_scale) c_array_f32(w, "previous_scale", e.prev_scale, w->policy.n_act);
     if (e.lo) c_array_s16(w, "obs_lo", e.lo, n);
     if (e.hi) c_array_s16(w, "obs_hi", e.hi, n);
     (void)fprintf(w->f, "static const deft_image_front front = {%s, %s, %s, %s, %s};\n",
                   or_null(e.offset, "obs_offset"), or_null(e.scale, "obs_scale"),
-                  or_null(e.prev_scale, "prev_scale"), or_null(e.lo, "obs_lo"),
+                  or_null(e.prev_scale, "previous_scale"), or_null(e.lo, "obs_lo"),
                   or_null(e.hi, "obs_hi"));
 }
 
@@ -185,11 +185,15 @@ static void step(const c_writer *w)
 void c_write_selftest(c_writer *w)
 {
     const char *const name = w->name;
+    // floats round, whatever the policy
+    const char *const rounds =
+        w->image.integer ? "deft_floats_round()"
+                         : "deft_floats_round() && deft_floats_round_f32(deft_dense_rows_f32_ref)";
     if (!w->policy.selftest) {
         (void)fprintf(w->f,
                       "\nint %s_selftest(%s_state *s)\n{\n    %s_reset(s);\n"
-                      "    return 0; /* the image has no test */\n}\n",
-                      name, name, name);
+                      "    return !(%s); /* the image has no steps */\n}\n",
+                      name, name, name, rounds);
         return;
     }
     const uint8_t *const payload = w->image.data + w->policy.selftest;
@@ -199,16 +203,25 @@ void c_write_selftest(c_writer *w)
     (void)fputc('\n', w->f);
     c_array_f32(w, "test_obs", obs, (size_t)steps * n_obs);
     c_array_f32(w, "test_act", obs + (size_t)steps * n_obs, (size_t)steps * n_act);
-    (void)fprintf(
-        w->f,
-        "\nint %s_selftest(%s_state *s)\n{\n    int bad = 0;\n    float act[%u];\n"
-        "    %s_reset(s);\n"
-        "    for (uint32_t t = 0; t < %u && !bad; t++) {\n"
-        "        bad = %s_step(s, test_obs + t * %u, NULL, act);\n"
-        "        if (!bad) bad = memcmp(act, test_act + t * %u, sizeof act) != 0;\n    }\n"
-        "    %s_reset(s);\n    return bad;\n}\n",
-        name, name, (unsigned)n_act, name, (unsigned)steps, name, (unsigned)n_obs, (unsigned)n_act,
-        name);
+    (void)fprintf(w->f,
+                  "\nint %s_selftest(%s_state *s)\n{\n"
+                  "    int bad = !(%s);\n"
+                  "    float act[%u];\n"
+                  "#if defined(__AVR__)\n    float obs[%u]; /* flash is not memory */\n"
+                  "#else\n    const float *obs;\n#endif\n"
+                  "    %s_reset(s);\n"
+                  "    for (uint32_t t = 0; t < %u && !bad; t++) {\n"
+                  "#if defined(__AVR__)\n"
+                  "        for (uint32_t i = 0; i < %u; i++) obs[i] = test_obs[t * %u + i];\n"
+                  "#else\n        obs = test_obs + t * %u;\n#endif\n"
+                  "        bad = %s_step(s, obs, NULL, act);\n"
+                  "        for (uint32_t i = 0; i < %u && !bad; i++) {\n"
+                  "            const float want = test_act[t * %u + i];\n"
+                  "            bad = memcmp(&act[i], &want, sizeof want) != 0;\n        }\n    }\n"
+                  "    %s_reset(s);\n    return bad;\n}\n",
+                  name, name, rounds, (unsigned)n_act, (unsigned)n_obs, name, (unsigned)steps,
+                  (unsigned)n_obs, (unsigned)n_obs, (unsigned)n_obs, name, (unsigned)n_act,
+                  (unsigned)n_act, name);
 }
 
 void c_write_api(c_writer *w)

@@ -29,7 +29,7 @@ static void put_number(FILE *f, int32_t v, size_t *column)
 
 static void open_array(FILE *f, const char *type, const char *name, size_t n)
 {
-    (void)fprintf(f, "static const %s %s[%zu] = {\n    ", type, name, n);
+    (void)fprintf(f, "static const DEFT_FLASH %s %s[%zu] = {\n    ", type, name, n);
 }
 
 static void close_array(FILE *f)

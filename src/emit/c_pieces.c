@@ -230,3 +230,49 @@ void c_pieces_write(const c_pieces *p, FILE *f)
         (void)fputc('\n', f);
     }
 }
+
+static bool is_public(const char *word, size_t n, const char *name)
+{
+    static const char *const what[] = {"_state", "_step", "_reset", "_selftest"};
+    const size_t length = strlen(name);
+    if (n <= length || memcmp(word, name, length) != 0) return false;
+    for (size_t i = 0; i < sizeof what / sizeof what[0]; i++) {
+        if (strlen(what[i]) == n - length && memcmp(word + length, what[i], n - length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_renamed(const char *word, size_t n, const char *name, FILE *f)
+{
+    const char *const end = word + n;
+    const bool upper = starts(word, end, "DEFT_");
+    for (const char *s = name; *s; s++) {
+        (void)fputc(upper ? toupper((unsigned char)*s) : *s, f);
+    }
+    const size_t drop = upper || starts(word, end, "deft_") ? 5 : 0;
+    (void)fprintf(f, "_%.*s", (int)(n - drop), word + drop);
+}
+
+deft_status c_pieces_rename(deft_bytes text, const char *name, deft_arena *a, FILE *f,
+                            deft_error *err)
+{
+    const char *const begin = (const char *)text.data, *const end = begin + text.size;
+    const char *const terminated = deft_arena_strndup(a, begin, text.size);
+    const c_source source[2] = {{"", terminated}, {NULL, NULL}};
+    c_pieces defined;
+    size_t n;
+    if (!terminated) return deft_fail(err, DEFT_E_SPACE, "out of memory");
+    const deft_status s = c_pieces_read(source, a, &defined, err);
+    if (s != DEFT_OK) return s;
+    const char *from = begin;
+    for (const char *at = begin; (n = next_word(&at, end)) > 0; at += n) {
+        if (is_public(at, n, name) || !find(&defined, at, n)) continue;
+        (void)fwrite(from, 1, (size_t)(at - from), f);
+        put_renamed(at, n, name, f);
+        from = at + n;
+    }
+    (void)fwrite(from, 1, (size_t)(end - from), f);
+    return DEFT_OK;
+}

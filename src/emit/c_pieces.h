@@ -34,5 +34,9 @@ deft_status c_pieces_read(const c_source *source, deft_arena *a, c_pieces *out, 
 void c_pieces_want(c_pieces *p, const char *text, size_t size);
 /* Writes the marked ones; functions become static. */
 void c_pieces_write(const c_pieces *p, FILE *f);
+/* Copies text with everything that it defines renamed: deft_x and x become NAME_x, DEFT_X NAME_X,
+ * so that several such texts may be one translation unit. What users call (NAME_step) stays. */
+deft_status c_pieces_rename(deft_bytes text, const char *name, deft_arena *a, FILE *f,
+                            deft_error *err);
 
 #endif

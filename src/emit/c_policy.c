@@ -224,15 +224,25 @@ static void put_body(c_writer *w)
     }
 }
 
+/* The lines of a header between its guard. */
+static void put_text_of(FILE *f, const char *path)
+{
+    for (const c_source *s = deft_embedded; s->text; s++) {
+        if (strcmp(s->path, path) != 0) continue;
+        const char *const define = strstr(s->text, "\n#define ");
+        const char *const begin = define ? strchr(define + 1, '\n') : NULL;
+        const char *end = s->text + strlen(s->text);
+        while (end > s->text && strncmp(end, "#endif", 6) != 0) end--;
+        if (begin && begin < end) (void)fwrite(begin + 1, 1, (size_t)(end - begin) - 1, f);
+    }
+}
+
 /* Each operation on floats rounds by itself, which compilers must be told. Integer policies round
  * by hand where a processor carries more digits; in floats that would be slow. */
 static void put_rounding(FILE *f, const c_writer *w)
 {
-    (void)fputs("/* Every operation on floats rounds by itself. */\n"
-                "#if defined(__FAST_MATH__)\n"
-                "#error \"-ffast-math changes what the policy computes\"\n"
-                "#endif\n",
-                f);
+    (void)fputs("/* Every operation on floats rounds by itself. */", f);
+    put_text_of(f, "src/base/float_rules.h");
     if (!w->image.integer) {
         (void)fputs("#if FLT_EVAL_METHOD != 0\n"
                     "#error \"floats must not carry extra precision (32-bit x86: -msse2 "
@@ -240,14 +250,26 @@ static void put_rounding(FILE *f, const c_writer *w)
                     "#endif\n",
                     f);
     }
-    (void)fputs("#if defined(__GNUC__) && !defined(__clang__)\n"
-                "#pragma GCC optimize(\"fp-contract=off\")\n"
-                "#elif defined(_MSC_VER)\n"
-                "#pragma fp_contract(off)\n"
-                "#else\n"
-                "#pragma STDC FP_CONTRACT OFF\n"
-                "#endif\n\n",
-                f);
+    (void)fputc('\n', f);
+}
+
+/* An AVR reads flash by instructions of its own, and copies other constants to its memory. */
+static void put_flash(FILE *f, const c_writer *w)
+{
+    const bool large = w->constants > 60000; // what 16 bits of address reach, and something else
+    (void)fputs(
+        "/* Constants stay in flash. An AVR must be told so, in gcc's GNU C (-std=gnu99 and "
+        "later); __memx\n * reaches more than 64 KB. -D",
+        f);
+    put_upper(f, w->name);
+    (void)fputs("_FLASH= puts them into memory. */\n#ifdef ", f);
+    put_upper(f, w->name);
+    (void)fputs("_FLASH\n#define DEFT_FLASH ", f);
+    put_upper(f, w->name);
+    (void)fprintf(f,
+                  "_FLASH\n#elif defined(__AVR__) && defined(%s)\n#define DEFT_FLASH %s\n"
+                  "#else\n#define DEFT_FLASH\n#endif\n\n",
+                  large ? "__MEMX" : "__FLASH", large ? "__memx" : "__flash");
 }
 
 static bool contains(const char *text, size_t size, const char *word)
@@ -270,6 +292,7 @@ static void put_source(FILE *f, const c_writer *w, const c_pieces *p, const char
     if (w->infinite) (void)fputs("#include <math.h>\n", f);
     (void)fputs("#include <string.h>\n\n", f);
     put_rounding(f, w);
+    put_flash(f, w);
     (void)fputs("/* Arithmetic. */\n", f);
     c_pieces_write(p, f);
     const bool gates = contains(body, size, "&gate_output");
@@ -285,6 +308,7 @@ static void put_source(FILE *f, const c_writer *w, const c_pieces *p, const char
                       w->name);
     }
     (void)fwrite(body, 1, size, f);
+    (void)fputs("#undef DEFT_FLASH\n", f);
 }
 
 static deft_status open_policy(c_writer *w, deft_bytes image, deft_arena *a, deft_error *err)
@@ -333,7 +357,7 @@ static deft_status write_files(c_writer *w, deft_arena *a, deft_c_files *out, de
 {
     c_pieces pieces;
     text t;
-    deft_bytes body;
+    deft_bytes body, plain;
     deft_status s = c_pieces_read(deft_embedded, a, &pieces, err);
     if (s != DEFT_OK) return s;
     if (!open_text(&t)) return deft_fail(err, DEFT_E_SPACE, "out of memory");
@@ -345,6 +369,8 @@ static deft_status write_files(c_writer *w, deft_arena *a, deft_c_files *out, de
     if (good && w->image.integer) c_pieces_want(&pieces, gate_types, sizeof gate_types - 1);
     good = good && open_text(&t);
     if (good) put_source(t.f, w, &pieces, (const char *)body.data, body.size);
+    good = good && close_text(&t, a, &plain) && open_text(&t);
+    if (good) good = c_pieces_rename(plain, w->name, a, t.f, err) == DEFT_OK;
     good = good && close_text(&t, a, &out->source) && open_text(&t);
     if (good) put_header(t.f, w);
     good = good && close_text(&t, a, &out->header) && open_text(&t);
@@ -356,10 +382,12 @@ static deft_status write_files(c_writer *w, deft_arena *a, deft_c_files *out, de
 bool deft_c_name_ok(const char *name)
 {
     static const char *const taken[] = {
-        "auto",   "break",    "case",   "char",   "const",  "default", "do",    "double", "else",
-        "enum",   "float",    "for",    "goto",   "if",     "inline",  "int",   "long",   "main",
-        "return", "short",    "signed", "static", "struct", "switch",  "union", "void",   "while",
-        "deft",   "unsigned", "class",  "string", "math",   "stdint",  "stdio"};
+        "auto",   "break",  "case",   "char",    "const",    "default",  "do",     "double",
+        "else",   "enum",   "float",  "for",     "goto",     "if",       "inline", "int",
+        "long",   "main",   "return", "short",   "signed",   "static",   "struct", "switch",
+        "union",  "void",   "while",  "deft",    "unsigned", "class",    "string", "math",
+        "stdint", "stdio",  "stddef", "stdlib",  "limits",   "errno",    "ctype",  "time",
+        "assert", "signal", "stdarg", "stdbool", "locale",   "inttypes", "fenv",   "complex"};
     if (!isalpha((unsigned char)name[0]) || strlen(name) > 40) return false;
     for (const char *s = name; *s; s++) {
         if (!isalnum((unsigned char)*s) && *s != '_') return false;
@@ -374,7 +402,8 @@ deft_status deft_c_write(const deft_c_policy *p, deft_arena *a, deft_c_files *ou
 {
     memset(out, 0, sizeof *out);
     if (!deft_c_name_ok(p->name)) {
-        return deft_fail(err, DEFT_E_ARG, "a name is letters, digits and _, and no word of C");
+        return deft_fail(err, DEFT_E_ARG,
+                         "a name is letters, digits and _, and not a word of C or of its library");
     }
     c_writer w = {.model = p->model, .q = p->q, .name = p->name, .tool = p->tool};
     const deft_status s = open_policy(&w, p->image, a, err);

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { STEPS_PLAIN = 2, STEPS_WITH_STATE = 4 };
+enum { STEPS_PLAIN = 8, STEPS_WITH_STATE = 16 };
 
 static bool has_state(const deft_model *m)
 {

@@ -6,6 +6,7 @@
 #include "deft/activation.h"
 #include "deft/number.h"
 #include "deft/status.h"
+#include "image/matrix.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -119,7 +120,7 @@ typedef struct deft_image_segment {
 } deft_image_segment;
 
 typedef struct deft_image_end { // front or back end; NULL: the default
-    const float *offset, *scale, *lo, *hi;
+    const DEFT_FLASH float *offset, *scale, *lo, *hi;
 } deft_image_end;
 
 /* Checks everything (docs/format.md, "What a reader refuses") and fills im. data: 16-byte aligned.
@@ -150,13 +151,13 @@ const uint8_t *deft_image_payload(const uint8_t *data, uint32_t directory, uint3
 /* The arrays that mask names, n floats each, one behind the other: offset, scale, lo, hi. */
 void deft_image_arrays(const uint8_t *at, uint32_t mask, uint32_t n, deft_image_end *out);
 int deft_image_limits_ok(const deft_image_end *e, uint32_t n);
-/* n finite floats at p? */
-int deft_image_finite(const void *p, uint32_t n);
+/* n finite floats at p, which is aligned for them? */
+int deft_all_finite(const void *p, uint32_t n);
 int deft_image_zero(const uint8_t *from, const uint8_t *to);
 
 static inline uint16_t deft_image_u16(const uint8_t *p)
 {
-    return (uint16_t)(p[0] | p[1] << 8);
+    return (uint16_t)(p[0] | (uint16_t)p[1] << 8);
 }
 
 static inline uint32_t deft_image_u32(const uint8_t *p)

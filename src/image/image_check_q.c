@@ -1,4 +1,6 @@
 /* image_check_q.c - integer policies: the checks. Part of the freestanding runtime. */
+#include "base/float_rules.h"
+
 #include "image/image_q.h"
 
 #include <float.h>
@@ -18,7 +20,7 @@ static deft_status check_front(const deft_image *im, uint32_t at, uint32_t lengt
     const uint32_t floats = ((mask & 1u) + (mask >> 1 & 1u)) * n + (mask >> 2 & 1u) * im->n_act;
     const uint32_t shorts = ((mask >> 3 & 1u) + (mask >> 4 & 1u)) * n;
     if (length != 4 + 4 * floats + 2 * shorts) return DEFT_E_FORMAT;
-    if (!deft_image_finite(p + 4, floats)) return DEFT_E_FORMAT;
+    if (!deft_all_finite(p + 4, floats)) return DEFT_E_FORMAT;
     deft_image_front f;
     deft_image_front_at(p, im->n_act, &f);
     for (uint32_t i = 0; i < n && f.lo && f.hi; i++) {
@@ -49,7 +51,7 @@ static int action_finite(const deft_image_back *b, uint32_t i, int32_t q)
     if (e->lo && v < e->lo[i]) v = e->lo[i];
     if (e->hi && v > e->hi[i]) v = e->hi[i];
     const float action = v;
-    return deft_image_finite(&action, 1);
+    return deft_all_finite(&action, 1);
 }
 
 static deft_status check_back(const deft_image *im, uint32_t at, uint32_t length)
@@ -64,7 +66,7 @@ static deft_status check_back(const deft_image *im, uint32_t at, uint32_t length
     deft_image_back b;
     deft_image_back_at(p, im->n_output, &b);
     if (b.zero < INT16_MIN || b.zero > INT16_MAX) return DEFT_E_FORMAT;
-    if (!deft_image_finite(b.out_scale, im->n_output)) return DEFT_E_FORMAT;
+    if (!deft_all_finite(b.out_scale, im->n_output)) return DEFT_E_FORMAT;
     if (!deft_image_limits_ok(&b.contract, n)) return DEFT_E_FORMAT;
     const int wide = b.format == DEFT_NUM_S16, discrete = im->flags & DEFT_IMAGE_DISCRETE;
     for (uint32_t i = 0; i < n; i++) {
@@ -91,8 +93,8 @@ static deft_status check_tables(const deft_image *im, uint32_t at, uint32_t leng
     for (uint32_t k = 0; k < n; k++) {
         const uint8_t *const t = p + 4 + (size_t)DEFT_IMAGE_TABLE * k;
         if (t[0] < 4 || t[0] > 10 || t[1] > 1 || t[2] > DEFT_ACT_CLIP || t[3]) return DEFT_E_FORMAT;
-        if (!deft_image_finite(t + 8, 4) || deft_image_u32(t + 4) != end) return DEFT_E_FORMAT;
-        const uint32_t entries = (1u << t[0]) + 1;
+        if (!deft_all_finite(t + 8, 4) || deft_image_u32(t + 4) != end) return DEFT_E_FORMAT;
+        const uint32_t entries = ((uint32_t)1 << t[0]) + 1;
         if (length - end < 2 * entries) return DEFT_E_FORMAT;
         for (uint32_t i = 0; t[1] && i < entries; i++) { // -(-32768) is no number of 16 bits
             if (deft_image_u16(p + end + (size_t)2 * i) == 0x8000) return DEFT_E_FORMAT;

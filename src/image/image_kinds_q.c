@@ -21,8 +21,8 @@ static void pointwise_terms(const deft_image_qlayer *l, uint32_t o, deft_image_b
 {
     const deft_matrix_q *const m = &l->matrix[0];
     const int wide = l->in_format == DEFT_NUM_S16, norm = l->kind == DEFT_IMAGE_LAYERNORM;
-    const int32_t lo = norm ? -(1 << 23) : wide ? INT16_MIN : 0;
-    const int32_t hi = norm ? 1 << 23 : wide ? INT16_MAX : 255;
+    const int32_t lo = norm ? -((int32_t)1 << 23) : wide ? INT16_MIN : 0;
+    const int32_t hi = norm ? (int32_t)1 << 23 : wide ? INT16_MAX : 255;
     for (uint32_t k = o; k < l->n_in; k += l->n_out) {
         const int32_t w = m->weight ? deft_matrix_weight(m, 0, k) : l->kind != DEFT_IMAGE_MUL;
         deft_image_add_term(b, w, lo, hi);

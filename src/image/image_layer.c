@@ -102,7 +102,7 @@ static int activation_ok(const deft_image_layer *l)
     // what does not decide the result is zero, so that one policy has one image and one name
     if ((!one && a.alpha != 0) || (!two && a.beta != 0)) return 0;
     if (kind == DEFT_ACT_CLIP) return a.alpha <= a.beta; // either may be infinite
-    return kind < DEFT_ACT_CLIP && deft_image_finite(&a.alpha, 1) && deft_image_finite(&a.beta, 1);
+    return kind < DEFT_ACT_CLIP && deft_all_finite(&a.alpha, 1) && deft_all_finite(&a.beta, 1);
 }
 
 /* The bytes between tensors are zero, so that one policy has one image. */
@@ -118,7 +118,7 @@ static int padding_ok(const uint8_t *payload, const deft_image_layer *l, uint64_
         const uint8_t *const start = (const uint8_t *)tensor[k];
         if (!deft_image_zero(at, start)) return 0;
         at = start + (size_t)(4 * count[k]);
-        if (!deft_image_finite(start, (uint32_t)count[k])) return 0; // fewer than 2^29, in the file
+        if (!deft_all_finite(start, (uint32_t)count[k])) return 0; // fewer than 2^29, in the file
     }
     return at == payload + (size_t)end;
 }
@@ -153,7 +153,7 @@ static deft_status check_layer(const deft_image *im, uint32_t offset, uint32_t l
         !deft_image_shape_ok(l.kind, l.n_in, l.n_out, l.depth))
         return DEFT_E_FORMAT;
     if (l.kind != DEFT_IMAGE_HISTORY && l.depth != 0) return DEFT_E_FORMAT;
-    if (!activation_ok(&l) || !deft_image_finite(&l.epsilon, 1)) return DEFT_E_FORMAT;
+    if (!activation_ok(&l) || !deft_all_finite(&l.epsilon, 1)) return DEFT_E_FORMAT;
     if (l.kind == DEFT_IMAGE_LAYERNORM ? l.epsilon < 0 : l.epsilon != 0) return DEFT_E_FORMAT;
     return padding_ok(p, &l, length) ? DEFT_OK : DEFT_E_FORMAT;
 }

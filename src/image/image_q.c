@@ -85,7 +85,7 @@ uint32_t deft_image_qlayer_view(const uint8_t *payload, uint32_t offset, uint32_
     deft_image_qlayer_head(payload, l);
     deft_matrix_q *const m = l->matrix;
     const uint32_t n = l->n_matrix, rows = m[0].n_out;
-    placer p = {payload, offset, DEFT_IMAGE_DESCRIPTOR + 8u * l->n_segment, limit,
+    placer p = {payload, offset, DEFT_IMAGE_DESCRIPTOR + 8 * (uint32_t)l->n_segment, limit,
                 limit == DEFT_IMAGE_TRUSTED};
     for (uint32_t k = 0; k < 2; k++) {
         if (l->flags >> k & 1) m[k].bias = place_i32(&p, rows);
@@ -153,7 +153,7 @@ uint32_t deft_image_qbytes(const deft_image_qlayer *l)
     uint32_t n = deft_number_bytes(l->out_format) * l->n_out;
     if (l->kind == DEFT_IMAGE_LSTM) n *= 2; // h, c
     // where somebody reads the old h later, the new one
-    return round_up(n + (l->flags & DEFT_FLAG_DOUBLE ? 2u * l->n_out : 0));
+    return round_up(n + (l->flags & DEFT_FLAG_DOUBLE ? 2 * (uint32_t)l->n_out : 0));
 }
 
 uint32_t deft_image_qscratch(const deft_image_qlayer *l)
@@ -161,5 +161,5 @@ uint32_t deft_image_qscratch(const deft_image_qlayer *l)
     const uint32_t gates = deft_image_gates(l->kind);
     const uint32_t gathered =
         l->n_segment > 1 ? round_up(deft_number_bytes(l->in_format) * l->n_in) : 0;
-    return gathered + (gates > 1 ? round_up(2u * 2u * gates * l->n_out) : 0);
+    return gathered + (gates > 1 ? round_up(4 * gates * l->n_out) : 0);
 }

@@ -32,14 +32,14 @@ typedef struct deft_image_qlayer {
 } deft_image_qlayer;
 
 typedef struct deft_image_front { // NULL: the default
-    const float *offset, *scale, *prev_scale;
-    const int16_t *lo, *hi;
+    const DEFT_FLASH float *offset, *scale, *prev_scale;
+    const DEFT_FLASH int16_t *lo, *hi;
 } deft_image_front;
 
 typedef struct deft_image_back {
     uint8_t format; // of the outputs
     int32_t zero;
-    const float *out_scale; // [n_output]
+    const DEFT_FLASH float *out_scale; // [n_output]
     deft_image_end contract;
 } deft_image_back;
 

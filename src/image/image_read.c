@@ -1,5 +1,7 @@
 /* image_read.c - the checked reader of images. Part of the freestanding runtime.
  * Whatever it accepts, the runtime may trust: every offset, shape and number was looked at. */
+#include "base/float_rules.h"
+
 #include "base/crc32.h"
 #include "image/image.h"
 
@@ -49,15 +51,6 @@ static deft_status open_header(deft_image *im, const uint8_t *p, size_t size)
     return DEFT_OK;
 }
 
-int deft_image_finite(const void *p, uint32_t n)
-{
-    const uint8_t *const b = p;
-    for (uint32_t i = 0; i < n; i++) { // the exponent is not that of infinity and NaN
-        if ((deft_image_u32(b + (size_t)4 * i) & 0x7f800000) == 0x7f800000) return 0;
-    }
-    return 1;
-}
-
 int deft_image_zero(const uint8_t *from, const uint8_t *to)
 {
     for (; from < to; from++) {
@@ -76,8 +69,8 @@ uint32_t deft_image_gates(uint8_t kind)
 
 int deft_image_limits_ok(const deft_image_end *e, uint32_t n)
 {
-    if (e->offset && !deft_image_finite(e->offset, n)) return 0;
-    if (e->scale && !deft_image_finite(e->scale, n)) return 0;
+    if (e->offset && !deft_all_finite(e->offset, n)) return 0;
+    if (e->scale && !deft_all_finite(e->scale, n)) return 0;
     for (uint32_t i = 0; i < n; i++) {
         const float other = e->hi ? e->hi[i] : 0, lo = e->lo ? e->lo[i] : other;
         if (!(lo <= (e->hi ? other : lo))) return 0; // may be infinite, not NaN
@@ -91,7 +84,7 @@ static deft_status check_selftest(const deft_image *im, uint32_t at, uint32_t le
     if (length < 4 || deft_image_u16(p + 2) != 0) return DEFT_E_FORMAT;
     const uint32_t step = 4 * ((uint32_t)im->n_obs + im->n_act), n = deft_image_u16(p);
     if (n == 0 || (length - 4) / step != n || (length - 4) % step) return DEFT_E_FORMAT;
-    return deft_image_finite(p + 4, (length - 4) / 4) ? DEFT_OK : DEFT_E_FORMAT;
+    return deft_all_finite(p + 4, (length - 4) / 4) ? DEFT_OK : DEFT_E_FORMAT;
 }
 
 /* Each of two actions or more chooses from one output or more, and together from all. */
@@ -130,7 +123,7 @@ static deft_status check_record(deft_image *im, const families *f, const record 
     switch (r->type) {
     case DEFT_RECORD_DIRECTORY:
         im->directory = at;
-        return length == 4u * im->n_layer ? DEFT_OK : DEFT_E_FORMAT;
+        return length == 4 * (uint32_t)im->n_layer ? DEFT_OK : DEFT_E_FORMAT;
     case DEFT_RECORD_FRONT_END:
         s = find_family(im, f, at, length);
         break;

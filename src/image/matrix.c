@@ -42,7 +42,7 @@ uint32_t deft_matrix_place(const deft_matrix_q *m, uint32_t row, uint32_t column
 
 int32_t deft_matrix_weight_s8(const deft_matrix_q *m, uint32_t row, uint32_t column)
 {
-    return ((const int8_t *)m->weight)[row * m->n_in + column];
+    return ((const DEFT_FLASH int8_t *)m->weight)[row * m->n_in + column];
 }
 
 int32_t deft_matrix_weight(const deft_matrix_q *m, uint32_t row, uint32_t column)
@@ -51,5 +51,5 @@ int32_t deft_matrix_weight(const deft_matrix_q *m, uint32_t row, uint32_t column
     const uint8_t *p = (const uint8_t *)m->weight + deft_matrix_place(m, row, column, &high);
     if (m->format == DEFT_NUM_S4) return (*p >> 4 * high & 15) - 8;
     if (m->format == DEFT_NUM_S8) return (*p ^ 128) - 128;
-    return (deft_image_u16(p) ^ 0x8000) - 0x8000;
+    return (int32_t)(deft_image_u16(p) ^ 0x8000u) - 0x8000;
 }

@@ -5,11 +5,17 @@
 
 #include <stdint.h>
 
+/* In front of what constants point at. Emitted C defines it for processors that read flash by other
+ * instructions than memory; here images are memory. */
+#ifndef DEFT_FLASH
+#define DEFT_FLASH
+#endif
+
 /* A matrix [n_out][n_in] with its requantization; a view into an image. */
 typedef struct deft_matrix_q {
-    const void *weight;        // as format and layout say
-    const int32_t *bias;       // [n_out], NULL: zeros
-    const int32_t *multiplier; // [n_out], 0 to 2^31 - 1
+    const DEFT_FLASH void *weight;        // as format and layout say
+    const DEFT_FLASH int32_t *bias;       // [n_out], NULL: zeros
+    const DEFT_FLASH int32_t *multiplier; // [n_out], 0 to 2^31 - 1
     uint32_t n_in, n_out;
     uint8_t format; // DEFT_NUM_S8, S4, S16
     uint8_t layout; // DEFT_LAYOUT_...
@@ -18,7 +24,7 @@ typedef struct deft_matrix_q {
 
 /* A sampled function: 2^log2_n + 1 entries. */
 typedef struct deft_table_q {
-    const int16_t *entry; // NULL: no table
+    const DEFT_FLASH int16_t *entry; // NULL: no table
     uint8_t log2_n, odd;
 } deft_table_q;
 

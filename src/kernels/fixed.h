@@ -1,5 +1,6 @@
 /* fixed.h - the fixed-point arithmetic of docs/format.md, for kernels and what stands beside them.
- * Right shifts of negative numbers are arithmetic. Part of the freestanding runtime. */
+ * Right shifts of negative numbers are arithmetic. Nothing here, or in the kernels, relies on int
+ * having more than 16 bits. Part of the freestanding runtime. */
 #ifndef DEFT_KERNELS_FIXED_H
 #define DEFT_KERNELS_FIXED_H
 
@@ -19,8 +20,8 @@ static inline int32_t deft_clamp16(int32_t v)
 /* |acc << shift| < 2^30 */
 static inline int32_t deft_requant(int32_t acc, int32_t multiplier, uint32_t shift)
 {
-    const int64_t product = (int64_t)(acc * (int32_t)(1u << shift)) * multiplier;
-    return (int32_t)((product + (1 << 30)) >> 31);
+    const int64_t product = (int64_t)(acc * ((int32_t)1 << shift)) * multiplier;
+    return (int32_t)((product + ((int32_t)1 << 30)) >> 31);
 }
 
 /* An accumulator of 64 bits, rounded, to 32: the bounds say that it fits. */
@@ -33,7 +34,7 @@ static inline int32_t deft_narrow(int64_t acc, uint32_t preshift)
 static inline int32_t deft_round16(int32_t v, uint32_t bits)
 {
     if (bits == 0) return v;
-    return deft_clamp16(((v + (1 << (bits - 1))) >> bits) * (1 << bits));
+    return deft_clamp16(((v + ((int32_t)1 << (bits - 1))) >> bits) * ((int32_t)1 << bits));
 }
 
 static inline int32_t deft_table_at(const deft_table_q *t, int32_t x) // x: 16 bits
@@ -45,9 +46,9 @@ static inline int32_t deft_table_at(const deft_table_q *t, int32_t x) // x: 16 b
         if (a > INT16_MAX) a = INT16_MAX;
         b--;
     }
-    const int16_t *const e = t->entry + (a >> b);
-    const int32_t f = a & ((1 << b) - 1);
-    const int32_t y = e[0] + (((e[1] - e[0]) * f + (1 << (b - 1))) >> b);
+    const DEFT_FLASH int16_t *const e = t->entry + (a >> b);
+    const int32_t f = a & (((int32_t)1 << b) - 1), e0 = e[0], e1 = e[1];
+    const int32_t y = e0 + (((e1 - e0) * f + ((int32_t)1 << (b - 1))) >> b);
     return t->odd && x < 0 ? -y : y;
 }
 
@@ -60,7 +61,7 @@ static inline int32_t deft_sigmoid_q15(const deft_table_q *tanh, int32_t s)
 /* a * b in Q15 */
 static inline int32_t deft_mul_q15(int32_t a, int32_t b)
 {
-    return (a * b + (1 << 14)) >> 15;
+    return (a * b + ((int32_t)1 << 14)) >> 15;
 }
 
 /* Number o of an output, from v = requant(acc). */

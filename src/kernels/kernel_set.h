@@ -18,8 +18,8 @@ enum { DEFT_PANEL = 128 }; // rows interleaved in a panel
  * Rows: row-major. Panels: rows 128 p to 128 p + 127 as [n_in][128]; where n_out is no multiple of
  * 128 the last panel is as narrow as the rows that are left. */
 typedef struct deft_matrix_f32 {
-    const float *weight;
-    const float *bias; // [n_out], NULL: zeros
+    const DEFT_FLASH float *weight;
+    const DEFT_FLASH float *bias; // [n_out], NULL: zeros
     uint32_t n_in, n_out;
 } deft_matrix_f32;
 
@@ -89,10 +89,11 @@ typedef struct deft_kernels_q {
     int (*fold)(const deft_matrix_q *m, uint8_t in_format, int32_t *bias);
 } deft_kernels_q;
 
+/* y[o] = (0 + w[o][0] x[0] + w[o][1] x[1] + ...) + bias[o]; y does not overlap x */
+typedef void deft_dense_f32(const deft_matrix_f32 *m, const float *x, float *y);
+
 typedef struct deft_kernels_f32 {
-    /* y[o] = (0 + w[o][0] x[0] + w[o][1] x[1] + ...) + bias[o]; y does not overlap x */
-    void (*dense_rows)(const deft_matrix_f32 *m, const float *x, float *y);
-    void (*dense_panels)(const deft_matrix_f32 *m, const float *x, float *y);
+    deft_dense_f32 *dense_rows, *dense_panels;
     /* y[i] = deft_activation_f32(a, y[i]) */
     void (*activation)(deft_activation a, float *y, uint32_t n);
     void (*gru)(const deft_gru_f32 *g, const float *h, float *h_new);

@@ -50,8 +50,8 @@ static moments moments_of(const deft_pointwise_q *p, const void *x)
 static int64_t normalised(const moments *m, int32_t x) // Q15
 {
     const int64_t d = 16 * (int64_t)x - m->mean;
-    int64_t t = ((d < 0 ? -d : d) * (1 << 23) + m->deviation / 2) / m->deviation;
-    if (t > (1 << 23) - 1) t = (1 << 23) - 1;
+    int64_t t = ((d < 0 ? -d : d) * ((int32_t)1 << 23) + m->deviation / 2) / m->deviation;
+    if (t > 0x7FFFFF) t = 0x7FFFFF;
     return d < 0 ? -t : t;
 }
 
@@ -59,7 +59,7 @@ void deft_pointwise_q_ref(const deft_pointwise_q *p, const void *x, const deft_o
                           void *y)
 {
     const deft_matrix_q *const m = p->m;
-    const int16_t *const w = (const int16_t *)m->weight;
+    const DEFT_FLASH int16_t *const w = (const DEFT_FLASH int16_t *)m->weight;
     moments of = {0, 1};
     if (p->kind == DEFT_IMAGE_LAYERNORM && p->n) of = moments_of(p, x);
     for (uint32_t i = 0; i < p->n; i++) {

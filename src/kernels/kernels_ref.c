@@ -1,11 +1,13 @@
 /* kernels_ref.c - plain C: what defines the results, and what small devices run. Part of the
  * freestanding runtime. */
+#include "base/float_rules.h"
+
 #include "base/math_f32.h"
 #include "kernels/kernel_set.h"
 
 void deft_dense_rows_f32_ref(const deft_matrix_f32 *m, const float *x, float *y)
 {
-    const float *w = m->weight;
+    const DEFT_FLASH float *w = m->weight;
     for (uint32_t o = 0; o < m->n_out; o++, w += m->n_in) {
         float acc = 0;
         for (uint32_t i = 0; i < m->n_in; i++) acc += w[i] * x[i];
@@ -15,7 +17,7 @@ void deft_dense_rows_f32_ref(const deft_matrix_f32 *m, const float *x, float *y)
 
 static void dense_panels(const deft_matrix_f32 *m, const float *x, float *y)
 {
-    const float *w = m->weight;
+    const DEFT_FLASH float *w = m->weight;
     for (uint32_t o = 0, width; o < m->n_out; o += width) {
         const uint32_t left = m->n_out - o;
         width = left < DEFT_PANEL ? left : DEFT_PANEL;

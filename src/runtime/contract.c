@@ -1,4 +1,7 @@
 /* contract.c - between the world's units and the network's. Part of the freestanding runtime. */
+#include "base/float_rules.h"
+
+#include "base/float_ops.h"
 #include "runtime/step.h"
 
 static float clip(const deft_image_end *e, uint32_t i, float x, uint32_t *clipped)
@@ -43,7 +46,7 @@ void deft_back_end_inverse(const deft_image_end *e, const float *act, float *pre
     for (uint32_t i = 0; i < n; i++) {
         float v = act[i];
         if (e->offset) v = v - e->offset[i];
-        if (e->scale) v = v / e->scale[i];
+        if (e->scale) v = deft_divide_f32(v, e->scale[i]);
         prev[i] = v;
     }
 }

@@ -1,9 +1,11 @@
 /* contract_q.c - between the world's floats and the integers of a policy: the only float arithmetic
  * there is, and none of libm. Part of the freestanding runtime. */
+#include "base/float_rules.h"
+
+#include "base/float_ops.h"
 #include "runtime/step_q.h"
 
 #include <float.h>
-#include <string.h>
 
 /* The float32 that the operation gives on every machine: some carry more digits than a float has.
  * One operation in higher precision and then this give the same. */
@@ -26,10 +28,8 @@ static int32_t to_fixed(float v, int32_t lo, int32_t hi, uint32_t *clipped)
     const float limited = over ? most : under ? least : v;
     // floats from 2^23 on are integers: the addition rounds, and the integer is in the low bits
     const float r = single(limited + 12582912.0f);
-    int32_t bits;
-    memcpy(&bits, &r, sizeof bits);
     *clipped += (uint32_t)(over | under);
-    return bits - 0x4B400000;
+    return (int32_t)deft_bits_f32(r) - 0x4B400000;
 }
 
 uint32_t deft_front_end_q(const deft_image_front *f, const float *obs, int16_t *x, uint32_t n)
@@ -107,9 +107,27 @@ uint32_t deft_previous_q(const deft_image_front *f, const deft_image_end *back, 
     for (uint32_t i = 0; f->prev_scale && i < n; i++) {
         float v = act[i];
         if (back->offset) v = single(v - back->offset[i]);
-        if (back->scale) v = single(v / back->scale[i]);
+        if (back->scale) v = single(deft_divide_f32(v, back->scale[i]));
         v = single(v * f->prev_scale[i]);
         prev[i] = (int16_t)to_fixed(v, INT16_MIN, INT16_MAX, &clipped);
     }
     return clipped;
+}
+
+/* A sum of steps that feed what comes out back in: products that a compiler may fuse with what they
+ * are added to or multiply in another order, a division that it may make a product, numbers too
+ * small for 24 bits, which a processor may take for zero. */
+int deft_floats_round(void)
+{
+    const float tiny = 1.17549435082228751e-38f, huge = 8.50705917302346159e+37f; // 2^-126, 2^126
+    volatile float start = 0.4375f; // the compiler must not work it out
+    float x = start;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        x = single(1.0f - single(single(x * x) * 1.875f));
+        const float same = single(single(x * tiny) * huge);
+        x = single(single(x - single(deft_divide_f32(x, 2.75f))) + single(same * 0.375f));
+        sum = (sum ^ deft_bits_f32(x)) * 16777619u;
+    }
+    return sum == 0x0F1F4FB4u;
 }

@@ -68,7 +68,7 @@ static uint64_t fold_all(const deft_image *im)
 static deft_status make_plan(const deft_image *im, uint32_t work, plan *out)
 {
     const uint64_t places = work + spread(im, NULL);
-    const uint64_t layers = places + round_up(4u * im->n_layer);
+    const uint64_t layers = places + round_up(4 * (uint32_t)im->n_layer);
     const uint64_t folded = layers + round_up(im->n_layer * (uint32_t)sizeof(deft_qplan));
     const uint64_t size = folded + fold_all(im);
     if (size > INT32_MAX) return DEFT_E_SPACE;

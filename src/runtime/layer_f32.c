@@ -18,7 +18,7 @@ uint32_t deft_layer_state(const deft_image_layer *l)
     case DEFT_IMAGE_HISTORY:
         return l->n_out;
     case DEFT_IMAGE_LSTM:
-        return 2u * l->n_out; // h, then c
+        return 2 * (uint32_t)l->n_out; // h, then c
     default:
         return 0;
     }
@@ -28,9 +28,9 @@ uint32_t deft_layer_scratch(const deft_image_layer *l)
 {
     switch (l->kind) {
     case DEFT_IMAGE_GRU:
-        return 6u * l->n_out; // three gates of x, three of h
+        return 6 * (uint32_t)l->n_out; // three gates of x, three of h
     case DEFT_IMAGE_LSTM:
-        return 8u * l->n_out;
+        return 8 * (uint32_t)l->n_out;
     default:
         return 0;
     }

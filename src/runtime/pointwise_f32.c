@@ -1,5 +1,8 @@
 /* pointwise_f32.c - what float32 layers do besides products with matrices. Part of the freestanding
  * runtime. */
+#include "base/float_rules.h"
+
+#include "base/float_ops.h"
 #include "base/math_f32.h"
 #include "runtime/step.h"
 
@@ -43,13 +46,13 @@ void deft_layernorm_f32(const deft_matrix_f32 *m, float epsilon, const float *x,
     const uint32_t n = m->n_out;
     float sum = 0, squares = 0;
     for (uint32_t i = 0; i < n; i++) sum += x[i];
-    const float mean = sum / (float)n;
+    const float mean = deft_divide_f32(sum, (float)n);
     for (uint32_t i = 0; i < n; i++) {
         const float d = x[i] - mean;
         squares += d * d;
     }
-    const float deviation = deft_sqrt_f32(squares / (float)n + epsilon);
-    for (uint32_t i = 0; i < n; i++) y[i] = (x[i] - mean) / deviation;
+    const float deviation = deft_sqrt_f32(deft_divide_f32(squares, (float)n) + epsilon);
+    for (uint32_t i = 0; i < n; i++) y[i] = deft_divide_f32(x[i] - mean, deviation);
     deft_affine_f32(m, y, y);
 }
 

@@ -137,7 +137,7 @@ deft_status deft_policy_selftest(deft_policy *p)
     const float *const expected = obs + (size_t)steps * p->n_obs;
     // A step writes act last, so the beginning of the arena's scratch can take it.
     float *const act = (float *)(void *)((uint8_t *)p->cfg.arena + p->act_offset);
-    deft_status s = DEFT_OK;
+    deft_status s = p->engine->rounds(p) ? DEFT_OK : DEFT_E_MISMATCH;
     for (uint32_t t = 0; s == DEFT_OK && t < steps; t++) {
         s = deft_policy_step(p, obs + (size_t)t * p->n_obs, NULL, act);
         if (s == DEFT_OK &&

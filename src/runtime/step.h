@@ -26,6 +26,8 @@ typedef struct deft_engine {
     void (*reset)(deft_policy *p);
     deft_status (*step)(deft_policy *p, const float *obs, const float *applied, float *act);
     void (*layer)(const deft_policy *p, uint32_t index, deft_layer_output *out);
+    /* Does this machine, and how all this was compiled, round floats as it must? */
+    int (*rounds)(const deft_policy *p);
 } deft_engine;
 
 /* What a runtime consists of: one object that pulls in the rest. A firmware that needs less links
@@ -39,7 +41,6 @@ typedef struct deft_runtime {
 extern const deft_runtime deft_runtime_parts;
 extern const deft_engine deft_engine_f32, deft_engine_q;
 
-int deft_all_finite(const float *x, uint32_t n);
 /* Adds to the count of clipped values. */
 void deft_policy_clipped(deft_policy *p, uint32_t n);
 
@@ -88,5 +89,10 @@ void deft_blend_f32(const float *c, const float *z, const float *h, float *h_new
 void deft_cell_f32(const float *gates, const float *c, float *c_new, uint32_t n);
 void deft_layernorm_f32(const deft_matrix_f32 *m, float epsilon, const float *x, float *y);
 void deft_affine_f32(const deft_matrix_f32 *m, const float *x, float *y);
+
+/* Known sums give the bits that they should; for self-tests, whatever the policy. The second: what
+ * float policies rely on besides. */
+int deft_floats_round(void);
+int deft_floats_round_f32(deft_dense_f32 *rows);
 
 #endif

@@ -172,4 +172,9 @@ static void layer(const deft_policy *p, uint32_t index, deft_layer_output *out)
     out->format = DEFT_NUM_F32;
 }
 
-const deft_engine deft_engine_f32 = {size_of, served, bind, reset, step, layer};
+static int rounds(const deft_policy *p)
+{
+    return deft_floats_round() && deft_floats_round_f32(p->cfg.kernels->f32->dense_rows);
+}
+
+const deft_engine deft_engine_f32 = {size_of, served, bind, reset, step, layer, rounds};

@@ -18,9 +18,9 @@ static uint32_t round_up(uint32_t n)
 /* Where the working memory begins; what is before it, for p. */
 static uint32_t begin(const deft_image *im, uint32_t *obs, uint32_t *act)
 {
-    *obs = round_up(2u * im->n_act);
-    *act = *obs + round_up(2u * im->n_obs);
-    return *act + round_up(4u * im->n_act);
+    *obs = round_up(2 * (uint32_t)im->n_act);
+    *act = *obs + round_up(2 * (uint32_t)im->n_obs);
+    return *act + round_up(4 * (uint32_t)im->n_act);
 }
 
 static int32_t size_of(const deft_image *im, int kept)
@@ -66,7 +66,8 @@ deft_qstep deft_qstep_of(const deft_policy *p)
     s.plan = NULL;
     if (p->flags & DEFT_POLICY_KEPT) {
         s.kept = (const uint32_t *)(const void *)s.work_end;
-        s.plan = (const deft_qplan *)(const void *)(s.work_end + round_up(4u * p->n_layer));
+        s.plan =
+            (const deft_qplan *)(const void *)(s.work_end + round_up(4 * (uint32_t)p->n_layer));
     }
     s.started = p->flags & DEFT_POLICY_STARTED;
     return s;
@@ -139,4 +140,10 @@ static void layer(const deft_policy *p, uint32_t index, deft_layer_output *out)
     out->format = (deft_number)l.out_format;
 }
 
-const deft_engine deft_engine_q = {size_of, served, bind, reset, step, layer};
+static int rounds(const deft_policy *p)
+{
+    (void)p;
+    return deft_floats_round();
+}
+
+const deft_engine deft_engine_q = {size_of, served, bind, reset, step, layer, rounds};
