@@ -30,6 +30,7 @@ deft_status settle_probe_shape(settle_probe *p, deft_error *err)
     return s;
 }
 
+// runs count it down; NOLINTNEXTLINE(readability-non-const-parameter)
 deft_status settle_probe_init(settle_probe *p, const deft_graph *g, int64_t *left, deft_error *err)
 {
     *p = (settle_probe){.g = g, .left = left};

@@ -84,11 +84,17 @@ static void note_found(search *s, const int *at)
     }
 }
 
+static bool may_go_on(const search *s)
+{
+    const int64_t left = *s->p.left;
+    return s->runs < MAX_RUNS && left > 0;
+}
+
 /* Every combination of candidates. */
 static void try_all(search *s)
 {
     int at[MAX_OPEN] = {0};
-    while (s->runs < MAX_RUNS && *s->p.left > 0) {
+    while (may_go_on(s)) {
         for (int k = 0; k < s->n_open; k++) set_size(s, &s->open[k], s->size[at[k]]);
         if (runs_so(s)) note_found(s, at);
         int k = 0;
