@@ -267,7 +267,8 @@ static void put_flash(FILE *f, const c_writer *w)
     (void)fputs("_FLASH\n#define DEFT_FLASH ", f);
     put_upper(f, w->name);
     (void)fprintf(f,
-                  "_FLASH\n#elif defined(__AVR__) && defined(%s)\n#define DEFT_FLASH %s\n"
+                  "_FLASH\n#elif defined(%s) && !defined(__STRICT_ANSI__) && "
+                  "!defined(__cplusplus)\n#define DEFT_FLASH %s\n"
                   "#else\n#define DEFT_FLASH\n#endif\n\n",
                   large ? "__MEMX" : "__FLASH", large ? "__memx" : "__flash");
 }
