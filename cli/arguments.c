@@ -204,5 +204,7 @@ int cli_recording_fit(const cli_command *c, const deft_loaded *l, deft_arena *a,
                                           : l->qmodel ? &l->qmodel->model->contract
                                                       : NULL;
     deft_error err = {DEFT_OK, ""};
-    return deft_recording_fit(r, contract, a, &err) == DEFT_OK ? CLI_OK : cli_fail(c, &err);
+    deft_status s = deft_recording_flags(r, l, a, &err);
+    if (s == DEFT_OK) s = deft_recording_fit(r, contract, a, &err);
+    return s == DEFT_OK ? CLI_OK : cli_fail(c, &err);
 }

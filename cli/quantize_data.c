@@ -63,7 +63,8 @@ int quantize_recordings_use(quantize_data *d, const deft_loaded *l, deft_calibra
     for (int32_t k = 0; k < d->n; k++) {
         deft_recording *const r = &d->recording[k];
         deft_error err = {DEFT_OK, ""};
-        deft_status s = deft_recording_fit(r, &l->model->contract, l->arena, &err);
+        deft_status s = deft_recording_flags(r, l, l->arena, &err);
+        if (s == DEFT_OK) s = deft_recording_fit(r, &l->model->contract, l->arena, &err);
         if (s == DEFT_OK) s = deft_recording_examine(r, l->arena, &d->quality[k], &err);
         if (s == DEFT_OK) s = deft_calibrate_recording(r, l->model, into, &err);
         if (s != DEFT_OK) return fail(&err);

@@ -123,6 +123,10 @@ typedef struct deft_recording {
  * truncated. */
 deft_status deft_recording_read(const char *path, deft_arena *a, deft_recording *out,
                                 deft_error *err);
+/* Columns of inputs that were left out of the policy because they reset its state (g->reset,
+ * "episode_start") begin episodes, and are observations no longer. */
+deft_status deft_recording_flags(deft_recording *r, const deft_loaded *l, deft_arena *a,
+                                 deft_error *err);
 /* Before it is used with a policy of this contract (NULL: none is known): named columns come into
  * its order, and columns that no rule knows are refused, all named (beside numbered observations
  * x_cm, distance_cm, yaw, pitch, roll, current and torque may stand). DEFT_E_MISMATCH. */

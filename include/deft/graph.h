@@ -94,6 +94,12 @@ typedef struct deft_meta {
     const char *key, *value;
 } deft_meta;
 
+/* An input that was left out because it only resets a state. */
+typedef struct deft_reset {
+    int32_t before; // inputs that stayed before it
+    float value;    // with which it resets
+} deft_reset;
+
 typedef struct deft_graph {
     deft_arena *arena;    // everything below lives here; not owned by the graph
     const char *source;   // file name, for messages
@@ -109,6 +115,8 @@ typedef struct deft_graph {
     deft_meta *meta;
     int32_t n_note; // what deft_graph_settle did, for people
     const char *const *note;
+    int32_t n_reset; // in the order of the inputs
+    const deft_reset *reset;
 } deft_graph;
 
 /* Checks what readers fill in (indices, one producer a value, no cycle, opset 7 to 25), sets

@@ -83,6 +83,17 @@ static deft_status resets(resetter *r, double keep, bool *out)
     return DEFT_OK;
 }
 
+/* Inputs are looked at from the first on, so that those that leave come in their order. */
+static bool remember(deft_graph *g, int32_t port, float value)
+{
+    deft_reset *const list = DEFT_NEW_ARRAY(g->arena, deft_reset, g->n_reset + 1);
+    if (!list) return false;
+    if (g->n_reset) memcpy(list, g->reset, (size_t)g->n_reset * sizeof *list);
+    list[g->n_reset++] = (deft_reset){port, value};
+    g->reset = list;
+    return true;
+}
+
 /* The port becomes a constant. */
 static deft_status fix(resetter *r, double keep)
 {
@@ -93,6 +104,8 @@ static deft_status fix(resetter *r, double keep)
     if (!t || deft_tensor_init(t, from->dtype, from->rank, from->dim, g->arena) != DEFT_OK)
         return deft_fail(r->err, DEFT_E_SPACE, "no memory");
     op_set_f64(t, 0, keep);
+    if (!remember(g, r->port, (float)(1 - keep)))
+        return deft_fail(r->err, DEFT_E_SPACE, "no memory");
     v->constant = t;
     for (int32_t i = r->port; i + 1 < g->n_input; i++) g->input[i] = g->input[i + 1];
     g->n_input--;

@@ -72,3 +72,16 @@ says 'no columns act0'
 # a difference is found and fails
 expect 1 compare "$policies/aug_stack.onnx" "$policies/aug_delayed.onnx" --obs "$csv" --fail-above 1e-5
 says 'actions differ by up to'
+
+# a flag that only resets the state is not an observation: its column begins episodes
+f=$policies/recurrent_ppo_flag.onnx
+cut -d, -f1-12 "${f%.onnx}.csv" >"$dir/all.csv"
+{ head -n 31 "$dir/all.csv"; sed -n '2,31p' "$dir/all.csv"; } | awk -F, -v OFS=, \
+    'NR == 1 { print $0, "obs12" } NR > 1 { print $0, (NR == 2 || NR == 32) }' >"$dir/flagged.csv"
+expect 0 run "$f" --obs "$dir/flagged.csv"
+says 'resets the state with 1'
+[ "$(sed -n '2,31p' "$dir/out")" = "$(sed -n '32,61p' "$dir/out")" ] || fail "the flag does not reset"
+head -n 31 "$dir/all.csv" >"$dir/half.csv"
+sed -n '2,31p' "$dir/out" >"$dir/first_half"
+expect 0 run "$f" --obs "$dir/half.csv"
+[ "$(tail -n 30 "$dir/out")" = "$(cat "$dir/first_half")" ] || fail "the flag changes observations"
