@@ -59,7 +59,7 @@ static deft_status write_integer(const deft_loaded *l, const char *path, const d
     const deft_status s = quantize(l, env, &image, &why);
     if (s == DEFT_OK) return deft_file_write(path, image.data, image.size, err);
     if (s == DEFT_E_SPACE) return deft_fail(err, s, "%s", why.text);
-    (void)snprintf(out->why, sizeof out->why, "%s", why.text);
+    (void)snprintf(out->why, sizeof out->why, "%.*s", (int)sizeof out->why - 1, why.text);
     return DEFT_OK;
 }
 

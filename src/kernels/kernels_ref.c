@@ -21,8 +21,9 @@ static void dense_panels(const deft_matrix_f32 *m, const float *x, float *y)
     for (uint32_t o = 0, width; o < m->n_out; o += width) {
         const uint32_t left = m->n_out - o;
         width = left < DEFT_PANEL ? left : DEFT_PANEL;
-        for (uint32_t k = 0; k < width; k++) y[o + k] = 0;
-        for (uint32_t i = 0; i < m->n_in; i++, w += width) {
+        for (uint32_t k = 0; k < width; k++) y[o + k] = 0.0f + w[k] * x[0];
+        w += width;
+        for (uint32_t i = 1; i < m->n_in; i++, w += width) {
             const float xi = x[i];
             for (uint32_t k = 0; k < width; k++) y[o + k] += w[k] * xi;
         }

@@ -142,6 +142,23 @@ C
 # shellcheck disable=SC2086
 cc -std=c99 $strict "$dir/two/main.c" "$dir/two/walk.c" "$dir/two/stand.c" -o "$dir/prog" 2>"$dir/err" || fail "two policies"
 "$dir/prog" || fail "two policies in one program"
+# and in one file, headers twice and in any order
+cat >"$dir/two/one.c" <<'C'
+#include "stand.h"
+#include "walk.c"
+#include "stand.c"
+#include "walk.h"
+#include "stand.h"
+static walk_state a;
+static stand_state b;
+int main(void) { return walk_selftest(&a) || stand_selftest(&b); }
+C
+for cc in "cc -std=c99" "c++ -std=c++17 -x c++" "clang -std=c17" "clang++ -std=c++17 -x c++"; do
+    have "${cc%% *}" || continue
+    # shellcheck disable=SC2086
+    $cc $strict -O2 "$dir/two/one.c" -o "$dir/prog" 2>"$dir/err" || fail "two policies in one file: $cc"
+    "$dir/prog" || fail "two policies in one file: $cc"
+done
 # where they come from
 "$deft" info --json "$dir/p.deft" >"$dir/out"
 id=$(sed -n 's/.*"policy_id": "\([0-9a-f]*\)".*/\1/p' "$dir/out")
