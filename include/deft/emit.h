@@ -24,7 +24,7 @@ deft_status deft_image_write_for(const deft_model *m, deft_image_layout layout, 
 /* Zero means the default. */
 typedef struct deft_image_options {
     deft_image_layout layout;
-    int32_t selftest_steps; // 0: 8, or 16 for policies with a state; negative: no self-test
+    int32_t selftest_steps; // 0: 4, or 8 for policies with a state; negative: no self-test
     bool no_names;          // leave out what observations and actions are called
     bool layer_names;       // tell what layers are called
     bool no_proofs;         // leave out the bounds of the accumulators

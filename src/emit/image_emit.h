@@ -72,6 +72,8 @@ void image_put_matrix_q(image_writer *w, const int16_t *weight, deft_matrix_q m)
 /* The payload of the record of proofs. */
 /* The record of several discrete actions; none for others. */
 void image_put_choices(image_writer *w, const deft_contract *c);
+/* Steps of a self-test, for policies without a state and with one. */
+enum { IMAGE_TEST_PLAIN = 4, IMAGE_TEST_STATE = 8 };
 void image_put_proofs(image_writer *w, const deft_qmodel *q);
 
 /* SHA-256 over the canonical form (docs/format.md, "policy_id") of a checked image. */

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { STEPS_PLAIN = 8, STEPS_WITH_STATE = 16 };
-
 static bool has_state(const deft_model *m)
 {
     for (int32_t k = 0; k < m->n_layer; k++) {
@@ -57,7 +55,7 @@ deft_status image_selftest_make(const deft_model *m, deft_arena *a, image_selfte
 {
     const deft_contract *c = &m->contract;
     memset(out, 0, sizeof *out);
-    out->steps = has_state(m) ? STEPS_WITH_STATE : STEPS_PLAIN;
+    out->steps = has_state(m) ? IMAGE_TEST_STATE : IMAGE_TEST_PLAIN;
     out->obs = DEFT_NEW_ARRAY(a, float, (size_t)out->steps *(size_t)c->n_obs);
     out->act = DEFT_NEW_ARRAY(a, float, (size_t)out->steps *(size_t)c->n_act);
     if (!out->obs || !out->act) return deft_fail(err, DEFT_E_SPACE, "no memory for the self-test");

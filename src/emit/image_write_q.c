@@ -379,7 +379,9 @@ static deft_status make_observations(job *j, deft_arena *a, deft_error *err)
 {
     const deft_qmodel *q = j->q;
     const deft_contract *c = &q->model->contract;
-    j->steps = j->opt->selftest_steps ? j->opt->selftest_steps : has_memory(q) ? 16 : 8;
+    j->steps = j->opt->selftest_steps ? j->opt->selftest_steps
+               : has_memory(q)        ? IMAGE_TEST_STATE
+                                      : IMAGE_TEST_PLAIN;
     if (j->steps < 0) j->steps = 0;
     if (j->steps > UINT16_MAX) {
         return deft_fail(err, DEFT_E_ARG, "a self-test of %d steps", j->steps);

@@ -52,7 +52,7 @@ for p in rows panels; do
 done
 cmp -s "$dir/rows.json" "$dir/panels.json" || fail "layouts earn different rewards"
 expect 0 info "$dir/rows.deft" --json
-json 'j["understood"] and j["layout"] == "rows" and j["scheme"] == "int8" and j["selftest_steps"] == 16'
+json 'j["understood"] and j["layout"] == "rows" and j["scheme"] == "int8" and j["selftest_steps"] == 8'
 json 'all(0 < l["accumulator_bits"] <= 32 for l in j["layers"])'
 expect 0 info "$dir/panels.deft"
 prints 'matrices in panels'

@@ -171,7 +171,7 @@ policy() {
     n_obs=$(sed -n 's/#define POLICY_OBSERVATIONS //p' "$tmp/c/policy.h")
     n_act=$(sed -n 's/#define POLICY_ACTIONS //p' "$tmp/c/policy.h")
     observations "$n_obs" >"$tmp/obs.csv"
-    "$deft" run "$tmp/policy.deft" --obs "$tmp/obs.csv" -o "$tmp/act.csv" >"$tmp/log" 2>&1
+    "$deft" run "$tmp/policy.deft" --force --obs "$tmp/obs.csv" -o "$tmp/act.csv" >"$tmp/log" 2>&1
     tail -n +2 "$tmp/act.csv" | cut -d, -f1-"$n_act" >"$tmp/act"
     [ "$(wc -l <"$tmp/act")" = $steps ] || { echo "$file: fewer than $steps steps"; exit 1; }
     "$tmp/sum" <"$tmp/act" | grep -o 'sum [0-9a-f]*' >"$tmp/want"

@@ -220,7 +220,7 @@ C
     n_obs=$(sed -n "s/#define ${upper}_OBSERVATIONS //p" "$tmp/c/$2.h")
     n_act=$(sed -n "s/#define ${upper}_ACTIONS //p" "$tmp/c/$2.h")
     observations "$n_obs" >"$tmp/obs.csv"
-    "$deft" run "$tmp/$2.deft" --obs "$tmp/obs.csv" -o "$tmp/act.csv" >"$tmp/log" 2>&1
+    "$deft" run "$tmp/$2.deft" --force --obs "$tmp/obs.csv" -o "$tmp/act.csv" >"$tmp/log" 2>&1
     echo "$2 $(tail -n +2 "$tmp/act.csv" | cut -d, -f1-"$n_act" | "$tmp/sum")" >>"$tmp/$1.unsorted"
 }
 quantized() { # NAME FILE SCHEME OPTION...
