@@ -102,6 +102,8 @@ struct deft_image_family {
     int (*segment)(const deft_image *im, const uint8_t *segment, uint32_t reader);
     int (*whole)(const deft_image *im);     // once all segments are good
     const struct deft_image_parts_q *parts; // of integer policies: image_q.h
+    /* The record of several discrete actions. */
+    deft_status (*choices)(deft_image *im, uint32_t at, uint32_t length);
 };
 extern const deft_image_family deft_image_f32, deft_image_q;
 
@@ -150,6 +152,7 @@ uint32_t deft_image_gates(uint8_t kind); // of a layer with matrices, 0 for one 
 const uint8_t *deft_image_payload(const uint8_t *data, uint32_t directory, uint32_t index);
 /* The arrays that mask names, n floats each, one behind the other: offset, scale, lo, hi. */
 void deft_image_arrays(const uint8_t *at, uint32_t mask, uint32_t n, deft_image_end *out);
+deft_status deft_image_choices(deft_image *im, uint32_t at, uint32_t length);
 int deft_image_limits_ok(const deft_image_end *e, uint32_t n);
 /* n finite floats at p, which is aligned for them? */
 int deft_all_finite(const void *p, uint32_t n);

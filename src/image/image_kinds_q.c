@@ -131,4 +131,5 @@ const deft_image_parts_q deft_image_parts_all = {
 };
 
 const deft_image_family deft_image_q = {deft_image_check_q, deft_image_segment_q,
-                                        deft_image_whole_q, &deft_image_parts_all};
+                                        deft_image_whole_q, &deft_image_parts_all,
+                                        deft_image_choices};

@@ -196,4 +196,5 @@ static int whole_ok(const deft_image *im)
     return im->work == 0; // reserved here
 }
 
-const deft_image_family deft_image_f32 = {check_record, segment_ok, whole_ok, NULL};
+const deft_image_family deft_image_f32 = {check_record, segment_ok, whole_ok, NULL,
+                                          deft_image_choices};

@@ -87,22 +87,6 @@ static deft_status check_selftest(const deft_image *im, uint32_t at, uint32_t le
     return deft_all_finite(p + 4, (length - 4) / 4) ? DEFT_OK : DEFT_E_FORMAT;
 }
 
-/* Each of two actions or more chooses from one output or more, and together from all. */
-static deft_status check_choices(deft_image *im, uint32_t at, uint32_t length)
-{
-    uint32_t sum = 0;
-    if (!(im->flags & DEFT_IMAGE_DISCRETE) || im->n_act < 2 || length != 2u * im->n_act) {
-        return DEFT_E_FORMAT;
-    }
-    for (uint32_t k = 0; k < im->n_act; k++) {
-        const uint32_t n = deft_image_u16(im->data + at + (size_t)2 * k);
-        if (n == 0) return DEFT_E_FORMAT;
-        sum += n;
-    }
-    im->choices = at;
-    return sum == im->n_output ? DEFT_OK : DEFT_E_FORMAT;
-}
-
 /* The front end says which family this is. */
 static deft_status find_family(deft_image *im, const families *f, uint32_t at, uint32_t length)
 {
@@ -145,7 +129,7 @@ static deft_status check_record(deft_image *im, const families *f, const record 
         im->tables = at;
         break;
     case DEFT_RECORD_CHOICES:
-        return check_choices(im, at, length);
+        return im->family->choices(im, at, length);
     case DEFT_RECORD_SELFTEST:
         im->selftest = at;
         return check_selftest(im, at, length);
@@ -178,9 +162,9 @@ static deft_status check_records(deft_image *im, const families *f)
         if (!deft_image_zero(im->data + r.at + r.length, im->data + at)) return DEFT_E_FORMAT;
     }
     const int complete = im->front_end && im->back_end && im->outputs && layers == im->n_layer;
-    const int actions =
-        im->flags & DEFT_IMAGE_DISCRETE ? im->n_act == 1 || im->choices : im->n_act == im->n_output;
-    return complete && actions ? DEFT_OK : DEFT_E_FORMAT;
+    // a discrete action is of all outputs, or several are of what the record says
+    const uint32_t actions = im->flags & DEFT_IMAGE_DISCRETE ? 1 : im->n_output;
+    return complete && (im->n_act == actions || im->choices) ? DEFT_OK : DEFT_E_FORMAT;
 }
 
 /* A segment of layer `reader`, or with n_layer of the outputs. */

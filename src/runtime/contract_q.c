@@ -21,7 +21,7 @@ static float single(float v)
 
 /* Half to even, then limited to [lo, hi], which lie within 16 bits. Not a number: lo. Without
  * branches, so that compilers make vectors of it. */
-static int32_t to_fixed(float v, int32_t lo, int32_t hi, uint32_t *clipped)
+int32_t deft_to_fixed(float v, int32_t lo, int32_t hi, uint32_t *clipped)
 {
     const float least = (float)lo, most = (float)hi;
     const int over = v > most, under = !(v >= least);
@@ -39,8 +39,8 @@ uint32_t deft_front_end_q(const deft_image_front *f, const float *obs, int16_t *
         float v = obs[i];
         if (f->offset) v = single(v - f->offset[i]);
         if (f->scale) v = single(v * f->scale[i]);
-        x[i] = (int16_t)to_fixed(v, f->lo ? f->lo[i] : INT16_MIN, f->hi ? f->hi[i] : INT16_MAX,
-                                 &clipped);
+        x[i] = (int16_t)deft_to_fixed(v, f->lo ? f->lo[i] : INT16_MIN, f->hi ? f->hi[i] : INT16_MAX,
+                                      &clipped);
     }
     return clipped;
 }
@@ -71,8 +71,7 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
 {
     const deft_image_end *const e = &b->contract;
     const int discrete = p->flags & DEFT_POLICY_DISCRETE;
-    const uint8_t *choices = p->choices ? s->image + p->choices : NULL;
-    uint32_t clipped = 0, i = 0, best = 0, first = 0, end = 0; // of the discrete action
+    uint32_t clipped = 0, i = 0, best = 0;
     float most = 0;
     for (uint32_t k = 0; k < p->n_out_segment; k++) {
         const deft_image_segment g = deft_image_segment_at(s->image + p->outputs, k);
@@ -81,23 +80,44 @@ uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_i
             const int32_t number =
                 b->format == DEFT_NUM_U8 ? ((const uint8_t *)q)[j] : ((const int16_t *)q)[j];
             const float v = single((float)(number - b->zero) * b->out_scale[i]);
-            if (!discrete) {
-                act[i] = to_action(e, i, v, &clipped);
+            if (discrete) {
+                if (i == 0 || v > most) { // the first of equals
+                    most = v;
+                    best = i;
+                }
                 continue;
             }
-            if (i == end) { // the next action's outputs begin
-                first = end;
-                end += choices ? deft_image_u16(choices) : p->n_output;
-                if (choices) choices += 2;
-            }
-            if (i == first || v > most) { // the first of equals
-                most = v;
-                best = i - first;
-            }
-            if (i + 1 == end) *act++ = (float)best;
+            act[i] = to_action(e, i, v, &clipped);
         }
     }
+    if (discrete) act[0] = (float)best;
     return clipped;
+}
+
+void deft_choose_q(const deft_qstep *s, const deft_policy *p, const deft_image_back *b, float *act)
+{
+    const uint8_t *choices = s->image + p->choices;
+    uint32_t i = 0, first = 0, end = 0; // of the action
+    float most = 0;
+    for (uint32_t k = 0; k < p->n_out_segment; k++) {
+        const deft_image_segment g = deft_image_segment_at(s->image + p->outputs, k);
+        const void *const q = deft_qstep_source(s, g);
+        for (uint32_t j = 0; j < g.length; j++, i++) {
+            const float v = single((float)((b->format == DEFT_NUM_U8 ? ((const uint8_t *)q)[j]
+                                                                     : ((const int16_t *)q)[j]) -
+                                           b->zero) *
+                                   b->out_scale[i]);
+            if (i == end) { // the next action's outputs begin
+                first = end;
+                end += deft_image_u16(choices);
+                choices += 2;
+                act++;
+            }
+            if (i > first && !(v > most)) continue; // the first of equals
+            most = v;
+            act[-1] = (float)(i - first);
+        }
+    }
 }
 
 uint32_t deft_previous_q(const deft_image_front *f, const deft_image_end *back, const float *act,
@@ -109,7 +129,7 @@ uint32_t deft_previous_q(const deft_image_front *f, const deft_image_end *back, 
         if (back->offset) v = single(v - back->offset[i]);
         if (back->scale) v = single(deft_divide_f32(v, back->scale[i]));
         v = single(v * f->prev_scale[i]);
-        prev[i] = (int16_t)to_fixed(v, INT16_MIN, INT16_MAX, &clipped);
+        prev[i] = (int16_t)deft_to_fixed(v, INT16_MIN, INT16_MAX, &clipped);
     }
     return clipped;
 }

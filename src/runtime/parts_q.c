@@ -21,4 +21,5 @@ const deft_qparts deft_qparts_all = {{deft_run_gru_before_q, deft_run_dense_q, d
                                       deft_run_pointwise_q, deft_run_pointwise_q,
                                       deft_run_pointwise_q, deft_run_history_q},
                                      served,
-                                     &deft_qkept_all};
+                                     &deft_qkept_all,
+                                     deft_choose_q};

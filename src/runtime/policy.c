@@ -51,14 +51,14 @@ static deft_status start(deft_policy *p, const deft_policy_config *cfg, deft_ima
     const int32_t least = e->size(im, 0), kept = e->size(im, 1);
     if (least < 0) return (deft_status)least;
     if (cfg->arena_size < (uint32_t)least) return DEFT_E_SPACE;
+    if (kept > 0 && cfg->arena_size >= (uint32_t)kept) p->flags = DEFT_POLICY_KEPT;
     p->cfg = *cfg;
     p->cfg.kernels = kernels;
     p->engine = e;
     p->n_obs = im->n_obs;
     p->n_act = im->n_act;
     p->n_layer = im->n_layer;
-    p->flags = im->flags & DEFT_IMAGE_DISCRETE ? DEFT_POLICY_DISCRETE : 0;
-    if (kept > 0 && cfg->arena_size >= (uint32_t)kept) p->flags |= DEFT_POLICY_KEPT;
+    p->flags |= im->flags; // images have no other flag than "discrete"
     p->period_us = im->period_us;
     memcpy(p->policy_id, im->data + 32, sizeof p->policy_id);
     p->n_output = im->n_output;

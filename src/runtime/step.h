@@ -8,7 +8,7 @@
 
 /* Flags of deft_policy. */
 enum {
-    DEFT_POLICY_DISCRETE = 1,
+    DEFT_POLICY_DISCRETE = DEFT_IMAGE_DISCRETE,
     DEFT_POLICY_ODD = 2,     // which half of the state is the current one
     DEFT_POLICY_STARTED = 4, // a step was made since the reset
     DEFT_POLICY_KEPT = 8,    // integer: no memory is used twice, places are in the arena

@@ -122,7 +122,11 @@ static deft_status step(deft_policy *p, const float *obs, const float *applied, 
         deft_front_end_q(&front, obs, (int16_t *)(void *)(arena + p->value_offset), p->n_obs);
     if (applied) clipped += deft_previous_q(&front, &back.contract, applied, prev, p->n_act);
     for (uint32_t k = 0; k < p->n_layer; k++) deft_qstep_layer(&s, k);
-    clipped += deft_back_end_q(&s, p, &back, act);
+    if (p->choices) {
+        deft_runtime_parts.q_parts->choose(&s, p, &back, act);
+    } else {
+        clipped += deft_back_end_q(&s, p, &back, act);
+    }
     clipped += deft_previous_q(&front, &back.contract, act, prev, p->n_act);
     replace_states(&s, p->n_layer);
     deft_policy_clipped(p, clipped);

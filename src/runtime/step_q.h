@@ -66,6 +66,8 @@ typedef struct deft_qparts {
     deft_qrun *run[DEFT_IMAGE_HISTORY + 1]; // by kind, 0: a GRU that resets before; NULL: left out
     int (*served)(const deft_kernels_q *k, uint8_t kind); // has k, besides matrices, what it needs?
     const deft_qkept *kept;                               // NULL: memory is always used again
+    /* deft_choose_q; NULL: the images of this runtime have one discrete action at most. */
+    void (*choose)(const deft_qstep *s, const deft_policy *p, const deft_image_back *b, float *act);
 } deft_qparts;
 extern const deft_qparts deft_qparts_all;
 
@@ -82,11 +84,20 @@ static inline deft_dense_q *deft_dense_of(const deft_kernels_q *k, const deft_ma
     return k->dense[m->layout][w < DEFT_Q_S16 ? w : DEFT_Q_S16][in_format == DEFT_NUM_S16];
 }
 
+/* A float as an integer of [lo, hi]. Its three callers have one of it each but where size counts.
+ */
+#if defined(__OPTIMIZE_SIZE__) && defined(__GNUC__)
+__attribute__((noinline))
+#endif
+int32_t
+deft_to_fixed(float v, int32_t lo, int32_t hi, uint32_t *clipped);
 /* The ends: n observations to numbers; outputs to actions; actions to the previous action. All
  * return how many values were clipped. */
 uint32_t deft_front_end_q(const deft_image_front *f, const float *obs, int16_t *x, uint32_t n);
 uint32_t deft_back_end_q(const deft_qstep *s, const deft_policy *p, const deft_image_back *b,
                          float *act);
+/* Several discrete actions in the place of deft_back_end_q. */
+void deft_choose_q(const deft_qstep *s, const deft_policy *p, const deft_image_back *b, float *act);
 uint32_t deft_previous_q(const deft_image_front *f, const deft_image_end *back, const float *act,
                          int16_t *prev, uint32_t n);
 

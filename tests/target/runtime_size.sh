@@ -78,7 +78,7 @@ done
 for f in "$@" ; do set -- "$@" "$src/src/$f.c"; shift; done
 # shellcheck disable=SC2086
 arm-none-eabi-gcc $cpu $flags $link "$@" "$tmp/main.c" "$tmp/image.c" -o "$tmp/runtime.elf"
-text "runtime with its checker, int8 dense and GRU" 9216 "$tmp/runtime.elf" || bad=1
+text "runtime with its checker, int8 dense and GRU" 8192 "$tmp/runtime.elf" || bad=1
 
 cat >"$tmp/host.c" <<'C'
 #include "deft/policy.h"

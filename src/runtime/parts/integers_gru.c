@@ -1,6 +1,7 @@
 /* integers_gru.c - a runtime for policies of dense and GRU layers with int8 weights in rows; linked
  * in the place of defaults.c it leaves out everything else: other kinds of layers, a GRU that
- * resets before the product, outputs that stay. Part of the freestanding runtime. */
+ * resets before the product, outputs that stay, several discrete actions. Part of the freestanding
+ * runtime. */
 #include "runtime/step_q.h"
 
 static const deft_kernels_q kernels_q = {
@@ -19,8 +20,16 @@ static const deft_image_parts_q images = {
     deft_matrix_weight_s8,
     NULL,
 };
+static deft_status one_choice(deft_image *im, uint32_t at, uint32_t length)
+{
+    (void)im;
+    (void)at;
+    (void)length;
+    return DEFT_E_UNSUPPORTED;
+}
+
 static const deft_image_family family = {deft_image_check_q, deft_image_segment_q,
-                                         deft_image_whole_q, &images};
+                                         deft_image_whole_q, &images, one_choice};
 
 static int served(const deft_kernels_q *k, uint8_t kind)
 {
@@ -28,6 +37,6 @@ static int served(const deft_kernels_q *k, uint8_t kind)
 }
 
 static const deft_qparts parts = {
-    {[DEFT_IMAGE_DENSE] = deft_run_dense_q, [DEFT_IMAGE_GRU] = deft_run_gru_q}, served, NULL};
+    {[DEFT_IMAGE_DENSE] = deft_run_dense_q, [DEFT_IMAGE_GRU] = deft_run_gru_q}, served, NULL, NULL};
 
 const deft_runtime deft_runtime_parts = {&kernels, NULL, &deft_engine_q, NULL, &family, &parts};
