@@ -223,6 +223,11 @@ static inline bool und_same(und_ref a, und_ref b)
     return a.op == b.op && (a.op < 0 ? a.c == b.c : a.at == b.at);
 }
 
+static inline const und_value *und_output(const und *u, int32_t q)
+{
+    return &u->value[u->g->output[q].value];
+}
+
 static inline und_ref und_const(float c)
 {
     return (und_ref){-1, 0, c};
@@ -294,8 +299,11 @@ und_cell *und_new_cell(und *u, int32_t k);
 deft_status und_add_cell(und *u, und_cell *c);
 deft_status und_extract_gates(und *u, und_cell *c); // DEFT_E_UNSUPPORTED without a text: not one
 bool und_sounds_like_state(const char *name);
-bool und_is_told(const und *u, int32_t q); // the new value of some state, as the metadata say
+/* The output that is the action whatever else it may look like, by the user's word or by its name.
+ * -1: none says so. */
+int32_t und_named_action(const und *u);
 deft_status und_find_state(und *u);
+bool und_carries_state(const und *u, int32_t q); // output q is the new value of some input
 deft_status und_choose_action(und *u);
 deft_status und_peel_action(und *u); // scaling and limits of the action into the contract
 deft_status und_find_needs(und *u);
