@@ -108,7 +108,7 @@ deft_status ts_stored_tensor(ts_program *p, const torch_view *v, bool constants,
     if (p->n_stored == p->room_stored) return no_memory(p);
     deft_bytes bytes = {0};
     ts_stored *to = &p->stored[p->n_stored];
-    deft_status s = ts_archive_storage(p->archive, v->storage, constants, &bytes);
+    deft_status s = torch_archive_storage(p->archive, v->storage, constants, &bytes);
     if (s == DEFT_OK) s = torch_gather(v, bytes, p->archive->big_endian, p->a, &to->t, p->err);
     if (s != DEFT_OK) return s;
     to->view = v;

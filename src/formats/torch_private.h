@@ -183,4 +183,29 @@ bool torch_zip_explain(const torch_zip *z, char *text, size_t n);
 /* An entry's bytes, in the work arena; its CRC is checked. */
 deft_status torch_zip_read(torch_zip *z, const char *name, deft_bytes *out, deft_error *err);
 
+/* A storage that is in memory already; several tensors may share it. */
+typedef struct torch_loaded {
+    const char *entry;
+    deft_bytes bytes;
+} torch_loaded;
+
+/* The archive of torch.save and torch.jit.save, and what has been read of it. */
+typedef struct torch_archive {
+    torch_zip *zip;
+    deft_arena *a;
+    const char *root;   // its folder: "actor/"
+    const char *folder; // where data.pkl lies: the root, or a folder below it in a package
+    bool big_endian;
+    torch_loaded *loaded; // [n_loaded], room for as many as there are tensors
+    size_t n_loaded;
+    deft_error *err;
+} torch_archive;
+
+deft_status torch_archive_byteorder(torch_archive *r);
+/* *out: the value of a pickle of the folder; NULL: there is none of this name. */
+deft_status torch_archive_pickle(torch_archive *r, const char *file, pickle_value **out);
+/* *out: the bytes of a storage that data.pkl (constants: constants.pkl) names. */
+deft_status torch_archive_storage(torch_archive *r, const torch_storage *st, bool constants,
+                                  deft_bytes *out);
+
 #endif

@@ -13,14 +13,43 @@ static deft_status no_memory(deft_error *err)
     return deft_fail(err, DEFT_E_SPACE, "more memory than a program may take");
 }
 
+static bool begins(const char *s, const char *with)
+{
+    return strncmp(s, with, strlen(with)) == 0;
+}
+
+/* The folder is the first that has both code and a data.pkl; *found: there is one. */
+static deft_status find_folder(torch_archive *r, bool *found)
+{
+    *found = false;
+    for (size_t i = 0; i < torch_zip_count(r->zip); i++) {
+        const char *name = torch_zip_name(r->zip, i), *slash = strchr(name, '/');
+        if (!slash) continue;
+        if (strcmp(slash + 1, "model.json") == 0)
+            return deft_fail(r->err, DEFT_E_UNSUPPORTED,
+                             "a TorchScript archive of before PyTorch 1.4 (it has a model.json): "
+                             "save it again with a newer torch.jit");
+        if (begins(slash, "/.data/ts_code/"))
+            return deft_fail(r->err, DEFT_E_UNSUPPORTED,
+                             "a torch.package with TorchScript inside: save the module with "
+                             "torch.jit.save");
+        if (*found || !begins(slash, "/code/")) continue;
+        r->root = r->folder = deft_arena_strndup(r->a, name, (size_t)(slash + 1 - name));
+        const char *data = r->folder ? deft_arena_printf(r->a, "%sdata.pkl", r->folder) : NULL;
+        if (!data) return no_memory(r->err);
+        *found = torch_zip_has(r->zip, data);
+    }
+    return DEFT_OK;
+}
+
 static deft_status open_program(ts_program *p, bool *found)
 {
-    deft_status s = ts_archive_find(p->archive, found);
+    deft_status s = find_folder(p->archive, found);
     if (s != DEFT_OK || !*found) return s;
     *found = false;
-    s = ts_archive_byteorder(p->archive);
-    if (s == DEFT_OK) s = ts_archive_pickle(p->archive, "data.pkl", &p->root);
-    if (s == DEFT_OK) s = ts_archive_pickle(p->archive, "constants.pkl", &p->constants);
+    s = torch_archive_byteorder(p->archive);
+    if (s == DEFT_OK) s = torch_archive_pickle(p->archive, "data.pkl", &p->root);
+    if (s == DEFT_OK) s = torch_archive_pickle(p->archive, "constants.pkl", &p->constants);
     if (s != DEFT_OK) return s;
     if (!p->root || p->root->kind != PICKLE_OBJECT ||
         p->root->as.object.type->kind != PICKLE_GLOBAL)
@@ -120,7 +149,7 @@ static deft_status make_room(ts_program *p)
     if (s == DEFT_OK && p->constants) s = torch_collect(p->constants, true, p->a, &found, p->err);
     if (s != DEFT_OK) return s;
     p->room_stored = (int32_t)found.n + 1;
-    p->archive->loaded = DEFT_NEW_ARRAY(p->a, ts_loaded, p->room_stored);
+    p->archive->loaded = DEFT_NEW_ARRAY(p->a, torch_loaded, p->room_stored);
     p->stored = DEFT_NEW_ARRAY(p->a, ts_stored, p->room_stored);
     p->views = found.view;
     p->n_view = (int32_t)found.n;
@@ -146,7 +175,7 @@ deft_status deft_torchscript_read(deft_bytes bytes, const char *path,
     char name[200];
     (void)deft_escape(name, sizeof name, path ? path : "(memory)", PATH_MAX);
     deft_error mine = {DEFT_OK, ""};
-    ts_archive archive = {.a = deft_arena_create(FIXED + PER_BYTE * bytes.size), .err = &mine};
+    torch_archive archive = {.a = deft_arena_create(FIXED + PER_BYTE * bytes.size), .err = &mine};
     ts_program p = {.archive = &archive,
                     .a = archive.a,
                     .run = deft_arena_create(FIXED + 2 * (PER_BYTE * bytes.size)),

@@ -11,21 +11,10 @@
  * compressed at all, numbers hardly are, and tensors of strides may share what there is. */
 enum { UNPACKED_LEAST = 4 << 20, UNPACKED_BYTE = 32, PICKLES = 60 << 20 };
 
-/* A storage that is in memory already; several tensors may share it. */
-typedef struct loaded {
-    const char *entry;
-    deft_bytes bytes;
-} loaded;
-
 typedef struct reader {
-    torch_zip *zip;       // NULL where it is
+    torch_archive file;   // no zip where it is
     torch_legacy *legacy; // a file of before PyTorch 1.6
     deft_arena *work, *a;
-    char *root;   // the archive's folder: "actor/"
-    char *folder; // where data.pkl lies: "actor/"
-    bool big_endian;
-    loaded *storage; // [n_storage], as many as there are tensors at most
-    size_t n_storage;
     size_t limit;  // bytes that tensors may take
     size_t budget; // of these, left
     deft_error *err;
@@ -71,8 +60,8 @@ static deft_status find_pickle(reader *r)
     const char *best = NULL;
     int depth = INT_MAX;
     bool twice = false;
-    for (size_t i = 0; i < torch_zip_count(r->zip); i++) {
-        const char *name = torch_zip_name(r->zip, i);
+    for (size_t i = 0; i < torch_zip_count(r->file.zip); i++) {
+        const char *name = torch_zip_name(r->file.zip, i);
         const int d = pickle_depth(name);
         if (d < 0 || d > depth) continue;
         twice = d == depth;
@@ -84,72 +73,25 @@ static deft_status find_pickle(reader *r)
                          "the archive has no data.pkl: not made by torch.save or torch.jit.save");
     if (twice) return deft_fail(r->err, DEFT_E_UNSUPPORTED, "the archive has several data.pkl");
     const char *slash = strchr(best, '/');
-    r->folder = deft_arena_strndup(r->work, best, strlen(best) - strlen("data.pkl"));
-    r->root = deft_arena_strndup(r->work, best, slash ? (size_t)(slash + 1 - best) : 0);
-    return r->folder && r->root ? DEFT_OK : no_memory(r->err);
+    r->file.folder = deft_arena_strndup(r->work, best, strlen(best) - strlen("data.pkl"));
+    r->file.root = deft_arena_strndup(r->work, best, slash ? (size_t)(slash + 1 - best) : 0);
+    return r->file.folder && r->file.root ? DEFT_OK : no_memory(r->err);
 }
 
-static deft_status read_byteorder(reader *r)
-{
-    const char *name = deft_arena_printf(r->work, "%sbyteorder", r->root);
-    deft_bytes b = {0};
-    if (!name) return no_memory(r->err);
-    if (!torch_zip_has(r->zip, name)) return DEFT_OK; // before 2.1 always little
-    const deft_status s = torch_zip_read(r->zip, name, &b, r->err);
-    if (s != DEFT_OK) return s;
-    r->big_endian = b.size == 3 && memcmp(b.data, "big", 3) == 0;
-    if (r->big_endian || (b.size == 6 && memcmp(b.data, "little", 6) == 0)) return DEFT_OK;
-    return deft_fail(r->err, DEFT_E_FORMAT, "entry 'byteorder' says neither little nor big");
-}
-
-/* Interprets one pickle of the archive and collects its tensors. */
+/* Interprets one pickle of the archive, if it is there, and collects its tensors. */
 static deft_status read_pickle(reader *r, const char *file, bool constants, torch_found *found)
 {
-    const char *name = deft_arena_printf(r->work, "%s%s", r->folder, file);
-    char text[200];
-    deft_bytes b = {0};
     pickle_value *root = NULL;
-    if (!name) return no_memory(r->err);
-    deft_status s = torch_zip_read(r->zip, name, &b, r->err);
-    if (s != DEFT_OK) return s;
-    s = pickle_load(b, r->work, &root, r->err);
-    if (s == DEFT_OK) s = torch_collect(root, constants, r->work, found, r->err);
-    if (s == DEFT_OK) return s;
-    return deft_error_prefix(r->err, "entry '%s'", deft_escape(text, sizeof text, name, 1024)), s;
-}
-
-/* data/KEY beside the pickle, constants/KEY, or .data/KEY in a package. */
-static const char *storage_entry(const reader *r, const char *key, bool constants)
-{
-    const char *name =
-        deft_arena_printf(r->work, "%s%s/%s", r->folder, constants ? "constants" : "data", key);
-    if (name && !torch_zip_has(r->zip, name)) {
-        const char *packaged = deft_arena_printf(r->work, "%s.data/%s", r->root, key);
-        if (packaged && torch_zip_has(r->zip, packaged)) return packaged;
-    }
-    return name;
+    deft_status s = torch_archive_pickle(&r->file, file, &root);
+    if (s != DEFT_OK || !root) return s;
+    s = torch_collect(root, constants, r->work, found, r->err);
+    return s == DEFT_OK ? s : (deft_error_prefix(r->err, "%s", file), s);
 }
 
 static deft_status load_storage(reader *r, const torch_storage *st, bool constants, deft_bytes *out)
 {
-    if (r->legacy) return torch_legacy_storage(r->legacy, st->key, out, r->err);
-    const char *name = storage_entry(r, st->key, constants);
-    if (!name) return no_memory(r->err);
-    size_t i = 0;
-    while (i < r->n_storage && strcmp(r->storage[i].entry, name) != 0) i++;
-    if (i == r->n_storage) {
-        const deft_status s = torch_zip_read(r->zip, name, &r->storage[i].bytes, r->err);
-        if (s != DEFT_OK) return s;
-        r->storage[i].entry = name;
-        r->n_storage++;
-    }
-    *out = r->storage[i].bytes;
-    const size_t size = torch_type_size(st->type);
-    if (out->size % size == 0 && (uint64_t)st->count == out->size / size) return DEFT_OK;
-    char text[200];
-    return deft_fail(r->err, DEFT_E_FORMAT, "entry '%s' holds %zu bytes for %lld elements of %zu",
-                     deft_escape(text, sizeof text, name, 1024), out->size, (long long)st->count,
-                     size);
+    return r->legacy ? torch_legacy_storage(r->legacy, st->key, out, r->err)
+                     : torch_archive_storage(&r->file, st, constants, out);
 }
 
 static deft_status too_much(const reader *r)
@@ -171,7 +113,8 @@ static deft_status gather_all(reader *r, const torch_found *f, bool constants, d
         if (s == DEFT_OK) s = torch_view_check(f->view[i], storage, &count, r->err);
         // before the time and the memory that it takes
         if (s == DEFT_OK && (uint64_t)count > r->budget / sizeof(float)) s = too_much(r);
-        if (s == DEFT_OK) s = torch_gather(f->view[i], storage, r->big_endian, r->a, t, r->err);
+        if (s == DEFT_OK)
+            s = torch_gather(f->view[i], storage, r->file.big_endian, r->a, t, r->err);
         const size_t bytes =
             s == DEFT_OK ? (size_t)t->count * deft_dtype_size(t->dtype) : (size_t)0;
         if (bytes > r->budget) s = too_much(r);
@@ -220,16 +163,13 @@ static deft_status copy_modules(reader *r, const torch_found *f, deft_checkpoint
     return DEFT_OK;
 }
 
-/* The pickles of the archive that r->zip has open. */
+/* The pickles of the archive that r->file.zip has open. */
 static deft_status read_pickles(reader *r, torch_found *data, torch_found *constants)
 {
     deft_status s = find_pickle(r);
-    if (s == DEFT_OK) s = read_byteorder(r);
+    if (s == DEFT_OK) s = torch_archive_byteorder(&r->file);
     if (s == DEFT_OK) s = read_pickle(r, "data.pkl", false, data);
-    if (s != DEFT_OK) return s;
-    const char *name = deft_arena_printf(r->work, "%sconstants.pkl", r->folder);
-    if (!name) return no_memory(r->err);
-    return torch_zip_has(r->zip, name) ? read_pickle(r, "constants.pkl", true, constants) : DEFT_OK;
+    return s == DEFT_OK ? read_pickle(r, "constants.pkl", true, constants) : s;
 }
 
 static deft_status read_legacy(reader *r, deft_bytes bytes, torch_found *data)
@@ -237,21 +177,21 @@ static deft_status read_legacy(reader *r, deft_bytes bytes, torch_found *data)
     pickle_value *root = NULL;
     deft_status s = torch_legacy_open(bytes, r->work, &r->legacy, &root, r->err);
     if (s != DEFT_OK) return s;
-    r->big_endian = torch_legacy_big_endian(r->legacy);
+    r->file.big_endian = torch_legacy_big_endian(r->legacy);
     return torch_collect(root, false, r->work, data, r->err);
 }
 
-/* Everything of the archive that r->zip has open, or of a file of the older format. */
+/* Everything of the archive that r->file.zip has open, or of a file of the older format. */
 static deft_status read_archive(reader *r, deft_bytes bytes, deft_checkpoint *c)
 {
     torch_found data = {0}, constants = {0};
-    deft_status s = r->zip ? read_pickles(r, &data, &constants) : read_legacy(r, bytes, &data);
+    deft_status s = r->file.zip ? read_pickles(r, &data, &constants) : read_legacy(r, bytes, &data);
     if (s != DEFT_OK) return s;
     const size_t n = data.n + constants.n;
     c->name = DEFT_NEW_ARRAY(r->a, const char *, n);
     c->tensor = DEFT_NEW_ARRAY(r->a, deft_tensor, n);
-    r->storage = DEFT_NEW_ARRAY(r->work, loaded, n);
-    if (!c->name || !c->tensor || !r->storage) return no_memory(r->err);
+    r->file.loaded = DEFT_NEW_ARRAY(r->work, torch_loaded, n);
+    if (!c->name || !c->tensor || !r->file.loaded) return no_memory(r->err);
     s = gather_all(r, &data, false, c);
     if (s == DEFT_OK) s = gather_all(r, &constants, true, c);
     if (s == DEFT_OK) s = check_names(r, c);
@@ -266,8 +206,8 @@ static deft_status read_archive(reader *r, deft_bytes bytes, deft_checkpoint *c)
 static deft_status open_sb3(reader *r, torch_zip **outer, deft_bytes *policy, deft_checkpoint *c)
 {
     deft_bytes data = {0};
-    *outer = r->zip;
-    r->zip = NULL;
+    *outer = r->file.zip;
+    r->file.zip = NULL;
     deft_status s = DEFT_OK;
     if (torch_zip_has(*outer, "data")) {
         s = torch_zip_read(*outer, "data", &data, r->err);
@@ -277,18 +217,18 @@ static deft_status open_sb3(reader *r, torch_zip **outer, deft_bytes *policy, de
     s = torch_zip_read(*outer, "policy.pth", policy, r->err);
     if (s == DEFT_OK) s = check_kind(*policy, r->err);
     if (s == DEFT_OK && !torch_legacy_looks_like(*policy))
-        s = torch_zip_open(*policy, r->work, &r->zip, r->err);
+        s = torch_zip_open(*policy, r->work, &r->file.zip, r->err);
     return s == DEFT_OK ? s : (deft_error_prefix(r->err, "policy.pth"), s);
 }
 
 static deft_status open_archive(reader *r, deft_bytes *bytes, torch_zip **outer, deft_checkpoint *c)
 {
     if (torch_legacy_looks_like(*bytes)) return DEFT_OK;
-    deft_status s = torch_zip_open(*bytes, r->work, &r->zip, r->err);
+    deft_status s = torch_zip_open(*bytes, r->work, &r->file.zip, r->err);
     if (s != DEFT_OK) return s;
-    if (torch_zip_has(r->zip, "policy.pth")) return open_sb3(r, outer, bytes, c);
+    if (torch_zip_has(r->file.zip, "policy.pth")) return open_sb3(r, outer, bytes, c);
     char text[400];
-    const bool other = torch_zip_explain(r->zip, text, sizeof text);
+    const bool other = torch_zip_explain(r->file.zip, text, sizeof text);
     return other ? deft_fail(r->err, DEFT_E_UNSUPPORTED, "%s", text) : DEFT_OK;
 }
 
@@ -304,6 +244,7 @@ deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
     const size_t limit = UNPACKED_LEAST + UNPACKED_BYTE * bytes.size;
     reader r = {.work = deft_arena_create(PICKLES + limit), .a = a, .err = err};
     r.limit = r.budget = limit;
+    r.file = (torch_archive){.a = r.work, .err = err};
     deft_checkpoint *c = DEFT_NEW(a, deft_checkpoint);
     torch_zip *outer = NULL;
     if (r.work && c) {
@@ -319,7 +260,7 @@ deft_status deft_torch_read(deft_bytes bytes, const char *path, deft_arena *a,
     } else {
         s = no_memory(err);
     }
-    torch_zip_close(r.zip);
+    torch_zip_close(r.file.zip);
     torch_zip_close(outer);
     deft_arena_destroy(r.work);
     if (s != DEFT_OK) return deft_error_prefix(err, "%s", name), s;

@@ -161,30 +161,7 @@ deft_status ts_parse_exprs(ts_parser *p, ts_expr **out);
 ts_expr *ts_new_expr(ts_parser *p, ts_expr_kind kind);
 deft_status ts_push_expr(ts_parser *p, ts_expr *list, ts_expr *item, const char *key);
 
-/* --- the archive ----------------------------------------------------------------------------- */
-
-/* A storage that is in memory already; several tensors may share it. */
-typedef struct ts_loaded {
-    const char *entry;
-    deft_bytes bytes;
-} ts_loaded;
-
-typedef struct ts_archive {
-    torch_zip *zip;
-    deft_arena *a;
-    const char *folder; // "policy/"
-    bool big_endian;
-    ts_loaded *loaded; // [n_loaded], room for as many as there are tensors
-    size_t n_loaded;
-    deft_error *err;
-} ts_archive;
-
-/* *found: the archive has code and a data.pkl. DEFT_E_UNSUPPORTED for older and other kinds. */
-deft_status ts_archive_find(ts_archive *r, bool *found);
-deft_status ts_archive_byteorder(ts_archive *r);
-deft_status ts_archive_pickle(ts_archive *r, const char *file, pickle_value **out); // NULL: none
-deft_status ts_archive_storage(ts_archive *r, const torch_storage *st, bool constants,
-                               deft_bytes *out);
+/* --- the program ----------------------------------------------------------------------------- */
 
 typedef struct ts_unit {
     const char *module; // "__torch__.torch.nn.functional"
@@ -199,7 +176,7 @@ typedef struct ts_stored {
 } ts_stored;
 
 typedef struct ts_program {
-    ts_archive *archive;
+    torch_archive *archive;
     deft_arena *a;   // of everything below; larger than any run
     deft_arena *run; // of one run, forgotten before the next
     ts_names names;
