@@ -5,6 +5,7 @@
 
 #include "deft/status.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,9 @@ void *deft_arena_array(deft_arena *a, size_t count, size_t size); // overflow ch
 void *deft_arena_copy(deft_arena *a, const void *src, size_t size);
 char *deft_arena_strndup(deft_arena *a, const char *s, size_t n); // stops at NUL or n
 char *deft_arena_printf(deft_arena *a, const char *fmt, ...) DEFT_PRINTF(2, 3);
+/* Appends a sentence of fmt to list [*n], for people. DEFT_OK or DEFT_E_SPACE. */
+deft_status deft_arena_note(deft_arena *a, const char *const **list, int32_t *n, const char *fmt,
+                            va_list ap);
 size_t deft_arena_used(const deft_arena *a); // bytes handed out
 /* Forgets all allocations and keeps the memory for the next ones. */
 void deft_arena_reset(deft_arena *a);

@@ -121,7 +121,7 @@ typedef struct deft_model {
     int32_t n_out_segment;
     deft_segment *out;    // their lengths add up to n_output
     int32_t n_assumption; // what had to be assumed to understand the source, for people
-    const char **assumption;
+    const char *const *assumption;
     /* For verification and lint, set by deft_understand: the role of every graph input
      * [g->n_input]; and of which graph value the actions (the outputs before the argmax if
      * discrete) [n_output] are which elements, NULL where the graph ends before them. */

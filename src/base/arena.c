@@ -1,7 +1,6 @@
 /* arena.c - many allocations, one release. */
 #include "deft/base.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +102,20 @@ char *deft_arena_printf(deft_arena *a, const char *fmt, ...)
     (void)vsnprintf(p, (size_t)n + 1, fmt, ap);
     va_end(ap);
     return p;
+}
+
+deft_status deft_arena_note(deft_arena *a, const char *const **list, int32_t *n, const char *fmt,
+                            va_list ap)
+{
+    char text[512];
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    const char **const longer = DEFT_NEW_ARRAY(a, const char *, (int64_t)*n + 1);
+    const char *const copy = deft_arena_strndup(a, text, sizeof text);
+    if (!longer || !copy) return DEFT_E_SPACE;
+    if (*n) memcpy((void *)longer, (const void *)*list, (size_t)*n * sizeof(const char *));
+    longer[(*n)++] = copy;
+    *list = longer;
+    return DEFT_OK;
 }
 
 size_t deft_arena_used(const deft_arena *a)

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { MAX_WIDTH = 1 << 20 };
@@ -69,20 +68,11 @@ bool deft_activation_parse(const char *name, deft_activation *out)
 
 deft_status deft_model_assume(deft_model *m, const char *fmt, ...)
 {
-    char text[512];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    const deft_status s = deft_arena_note(m->arena, &m->assumption, &m->n_assumption, fmt, ap);
     va_end(ap);
-    const char **list = DEFT_NEW_ARRAY(m->arena, const char *, m->n_assumption + 1);
-    char *copy = deft_arena_strndup(m->arena, text, sizeof text);
-    if (!list || !copy) return DEFT_E_SPACE;
-    if (m->n_assumption)
-        memcpy((void *)list, (const void *)m->assumption,
-               (size_t)m->n_assumption * sizeof(const char *));
-    list[m->n_assumption++] = copy;
-    m->assumption = list;
-    return DEFT_OK;
+    return s;
 }
 
 /* --- checks ---------------------------------------------------------------------------------- */

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { TENSOR_LIMIT = 64 << 20, STEPS = 16 };
@@ -99,19 +98,11 @@ bool settle_same(const double *a, const double *b, int64_t n)
 
 deft_status settle_note(deft_graph *g, const char *fmt, ...)
 {
-    char text[512];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    const deft_status s = deft_arena_note(g->arena, &g->note, &g->n_note, fmt, ap);
     va_end(ap);
-    const char **list = DEFT_NEW_ARRAY(g->arena, const char *, g->n_note + 1);
-    const char *const copy = deft_arena_strndup(g->arena, text, sizeof text);
-    if (!list || !copy) return DEFT_E_SPACE;
-    if (g->n_note)
-        memcpy((void *)list, (const void *)g->note, (size_t)g->n_note * sizeof(const char *));
-    list[g->n_note++] = copy;
-    g->note = list;
-    return DEFT_OK;
+    return s;
 }
 
 deft_status deft_graph_settle(deft_graph *g, deft_error *err)
